@@ -1,0 +1,152 @@
+//! What the Router asks of the engine. `engine.rs` implements it; tests implement a small one.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use cockpit_model::host::HostView;
+use cockpit_model::logs::{LogLine, LogQuery};
+use cockpit_model::{Action, Event, Problem, Service, Status};
+use futures_util::Stream;
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+/// A live stream of things, ended by dropping it.
+pub type Live<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
+
+/// Everything a person or a program can ask of the cockpit.
+///
+/// Names of services are passed as they came in the path, decoded; the implementation answers
+/// [`cockpit_model::Code::UnknownService`] for what it does not know and never uses them as paths.
+pub trait Cockpit: Send + Sync + 'static {
+    /// The verdict, the configuration's state, the counts. Never waits.
+    fn status(&self) -> Status;
+
+    /// Every service, in the configuration's order. Never waits.
+    fn services(&self) -> Vec<Service>;
+
+    /// One service.
+    fn service(&self, name: &str) -> Result<Service, Problem>;
+
+    /// Does it, and resolves when it is done: started = ready, stopped = its tree is gone.
+    /// Dropping the future does not undo what has begun.
+    fn act(&self, name: String, action: Action) -> BoxFuture<'static, Result<Service, Problem>>;
+
+    /// Stops every service (each remembered as stopped by hand), dependants first.
+    fn stop_all(&self) -> BoxFuture<'static, Result<Vec<Service>, Problem>>;
+
+    /// The last lines that match, oldest first, all instances merged by time.
+    fn logs(
+        &self,
+        name: String,
+        query: LogQuery,
+    ) -> BoxFuture<'static, Result<Vec<LogLine>, Problem>>;
+
+    /// The same, and then every further line as it is written.
+    fn follow(
+        &self,
+        name: String,
+        query: LogQuery,
+    ) -> BoxFuture<'static, Result<Live<LogLine>, Problem>>;
+
+    /// The machine now, and its series over the window in at most `points` points.
+    fn host(
+        &self,
+        window: Duration,
+        points: usize,
+    ) -> BoxFuture<'static, Result<HostView, Problem>>;
+
+    /// The newest stored events, newest first; only of one service if named.
+    fn events(
+        &self,
+        limit: usize,
+        service: Option<String>,
+    ) -> BoxFuture<'static, Result<Vec<Event>, Problem>>;
+
+    /// Live events: those after `after` that are still buffered (a [`cockpit_model::EventBody::Gap`]
+    /// where they are not), then every further one. `None`: from now on.
+    fn subscribe(&self, after: Option<u64>) -> Live<Event>;
+
+    /// Unloads a model of an Ollama service from memory.
+    fn unload_model(
+        &self,
+        service: String,
+        model: String,
+    ) -> BoxFuture<'static, Result<Service, Problem>>;
+
+    /// A chart for a report.
+    fn chart(&self, chart: Chart) -> BoxFuture<'static, Result<Vec<u8>, Problem>>;
+
+    /// What was detected on this machine, as a plan and a `cockpit.toml`.
+    fn detect(&self) -> BoxFuture<'static, Result<Plan, Problem>>;
+
+    /// Ends the engine; the services go on unless `stop_services`.
+    fn shutdown(&self, stop_services: bool) -> BoxFuture<'static, Result<(), Problem>>;
+
+    /// Whether the engine starts at login.
+    fn login_item(&self) -> BoxFuture<'static, Result<LoginItem, Problem>>;
+
+    /// Turns starting at login on or off.
+    fn set_login_item(&self, on: bool) -> BoxFuture<'static, Result<LoginItem, Problem>>;
+}
+
+/// Which chart, of what, how large.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chart {
+    /// What it shows.
+    pub kind: ChartKind,
+    /// SVG or PNG.
+    pub format: ChartFormat,
+    /// Over what time.
+    pub window: Duration,
+}
+
+/// What a chart shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChartKind {
+    /// Processor use.
+    Cpu,
+    /// Memory use.
+    Memory,
+}
+
+/// A chart's file format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChartFormat {
+    /// `image/svg+xml`
+    Svg,
+    /// `image/png`
+    Png,
+}
+
+/// What was found on this machine and what would be supervised.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What was found, one each.
+    pub found: Vec<Found>,
+    /// The `cockpit.toml` that would be written.
+    pub toml: String,
+    /// Where it would be written.
+    pub path: String,
+}
+
+/// One thing found on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The service it would become.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// How it was recognised: `Ollama 0.5.1 at /usr/local/bin/ollama, running (pid 812, Ollama.app)`.
+    pub evidence: String,
+}
+
+/// Starting at login.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginItem {
+    /// Whether it is on.
+    pub on: bool,
+    /// Where it is installed, for a person who wants to look.
+    pub path: Option<String>,
+}

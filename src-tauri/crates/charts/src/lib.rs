@@ -1,0 +1,1 @@
+//! Charts drawn by plotters: SVG and PNG for reports.

@@ -1,0 +1,23 @@
+//! The words every other crate speaks: services and their states, the settings they run by,
+//! samples of the machine, events, errors.
+//!
+//! **Invariant:** no I/O, no SQL, no HTTP, no tokio and no clock. A time is always a parameter.
+//! The serialised names are the public contract of the API: times are RFC 3339 UTC, durations end
+//! in their unit, sizes are bytes.
+
+pub mod event;
+pub mod host;
+pub mod logs;
+pub mod problem;
+pub mod service;
+pub mod spec;
+pub mod verdict;
+
+pub use event::{Event, EventBody, Mark};
+pub use jiff::Timestamp;
+pub use problem::{Code, Problem};
+pub use service::{
+    Action, Detail, Exit, HealthTick, Instance, InstanceState, Owner, ProbeView, Service,
+};
+pub use spec::ServiceSpec;
+pub use verdict::{Status, Verdict, VerdictState};

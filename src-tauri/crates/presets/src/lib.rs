@@ -1,0 +1,1 @@
+//! What each kind of service knows beyond its process: drive, inspect, detect.

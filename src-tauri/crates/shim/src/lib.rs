@@ -1,0 +1,1 @@
+//! The tiny process that owns one child: std and rustix only; and its wire protocol.

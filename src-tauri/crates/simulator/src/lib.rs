@@ -1,0 +1,1 @@
+//! Protocol doubles with faults: the demo stack, the tests, the benches.

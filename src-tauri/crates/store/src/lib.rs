@@ -1,0 +1,1 @@
+//! SQLite: state.db and telemetry.db, one writer each.

@@ -1,0 +1,1 @@
+//! Services, instances, probes, restart policy, dependency order, adoption.

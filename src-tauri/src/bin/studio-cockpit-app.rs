@@ -1,0 +1,3 @@
+//! The window and the menubar: a client of the engine.
+
+fn main() {}
