@@ -17,7 +17,8 @@ pub use event::{Event, EventBody, Mark};
 pub use jiff::Timestamp;
 pub use problem::{Code, Problem};
 pub use service::{
-    Action, Detail, Exit, HealthTick, Instance, InstanceState, Owner, ProbeView, Service,
+    Action, Detail, Exit, HealthTick, Instance, InstanceState, Owner, PortHolder, ProbeView,
+    Service,
 };
 pub use spec::ServiceSpec;
 pub use verdict::{Status, Verdict, VerdictState};

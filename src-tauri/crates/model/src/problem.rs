@@ -119,7 +119,12 @@ pub struct Problem {
 impl Problem {
     /// A problem with its one sentence.
     pub fn new(code: Code, title: impl Into<String>) -> Self {
-        Self { code, title: title.into(), detail: None, remedy: None }
+        Self {
+            code,
+            title: title.into(),
+            detail: None,
+            remedy: None,
+        }
     }
 
     /// Adds what lies beneath.

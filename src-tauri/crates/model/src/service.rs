@@ -316,3 +316,16 @@ impl Action {
         }
     }
 }
+
+/// The process that listens on a port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortHolder {
+    /// Its id; null when the system does not tell (another user's process).
+    pub pid: Option<u32>,
+    /// Its executable's name: `ollama`, `postgres`, `nginx`; empty when not known.
+    pub name: String,
+    /// Who runs it.
+    pub owner: Owner,
+    /// The owner in words a person understands: `Ollama.app`, `homebrew.mxcl.postgresql@16`, `ollama.service`.
+    pub described: String,
+}

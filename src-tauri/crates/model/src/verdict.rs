@@ -116,7 +116,11 @@ pub struct ConfigError {
 
 impl std::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
+        write!(
+            f,
+            "{}:{}:{}: {}",
+            self.file, self.line, self.column, self.message
+        )?;
         if let Some(text) = &self.text {
             write!(f, ": `{text}`")?;
         }
@@ -140,7 +144,12 @@ impl Verdict {
             } else {
                 "Every service is stopped by hand".to_owned()
             };
-            return Self { state: VerdictState::Unknown, summary, since: now, cause: String::new() };
+            return Self {
+                state: VerdictState::Unknown,
+                summary,
+                since: now,
+                cause: String::new(),
+            };
         };
         let total = watched.len();
         let state = match worst.state {
@@ -165,7 +174,12 @@ impl Verdict {
             if held > 0 {
                 summary.push_str(&format!(", {held} stopped by hand"));
             }
-            return Self { state, summary, since, cause: String::new() };
+            return Self {
+                state,
+                summary,
+                since,
+                cause: String::new(),
+            };
         }
         let bad = watched.iter().filter(|s| !s.is_ready()).count();
         let word = phrase(worst.state);
@@ -174,7 +188,12 @@ impl Verdict {
         } else {
             format!("{} {word}, and {} more", worst.name, bad - 1)
         };
-        Self { state, summary, since: worst.since, cause: worst.cause.clone() }
+        Self {
+            state,
+            summary,
+            since: worst.since,
+            cause: worst.cause.clone(),
+        }
     }
 }
 
