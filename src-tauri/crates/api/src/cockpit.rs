@@ -18,6 +18,12 @@ pub type Live<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 /// Names of services are passed as they came in the path, decoded; the implementation answers
 /// [`cockpit_model::Code::UnknownService`] for what it does not know and never uses them as paths.
 pub trait Cockpit: Send + Sync + 'static {
+    /// Whether the engine has taken up its work: what `/readyz` answers. It speaks for the engine,
+    /// not for the services. An engine that opens its doors only once it is ready keeps this default.
+    fn ready(&self) -> bool {
+        true
+    }
+
     /// The verdict, the configuration's state, the counts. Never waits.
     fn status(&self) -> Status;
 

@@ -1,0 +1,1 @@
+//! A small cockpit for the tests.
