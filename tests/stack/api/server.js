@@ -1,0 +1,71 @@
+// POST /chat {question} → {id, answer, output_tokens}; GET /answers; GET /health.
+'use strict';
+
+const http = require('node:http');
+const { pool } = require('./database');
+
+const MODEL_URL = process.env.MODEL_URL;
+const PORT = Number(process.env.PORT);
+
+async function ask(question) {
+  const response = await fetch(`${MODEL_URL}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ messages: [{ role: 'user', content: question }], max_tokens: 24 }),
+    signal: AbortSignal.timeout(60_000),
+  });
+  if (!response.ok) throw new Error(`the model server answered ${response.status}`);
+  const completion = await response.json();
+  return {
+    answer: completion.choices[0].message.content,
+    tokens: completion.usage?.completion_tokens ?? null,
+  };
+}
+
+async function chat(body) {
+  const { question } = JSON.parse(body);
+  if (typeof question !== 'string' || question === '') return [400, { error: 'question is missing' }];
+  const { answer, tokens } = await ask(question);
+  const { rows } = await pool.query(
+    'INSERT INTO answers (question, answer, output_tokens) VALUES ($1, $2, $3) RETURNING id',
+    [question, answer, tokens],
+  );
+  console.log(`answered question ${rows[0].id} with ${tokens} tokens`);
+  return [200, { id: Number(rows[0].id), answer, output_tokens: tokens }];
+}
+
+async function answers() {
+  const { rows } = await pool.query('SELECT id, question, answer FROM answers ORDER BY id');
+  return [200, rows.map((row) => ({ ...row, id: Number(row.id) }))];
+}
+
+async function health() {
+  await pool.query('SELECT 1');
+  return [200, { ok: true }];
+}
+
+const routes = { 'POST /chat': chat, 'GET /answers': answers, 'GET /health': health };
+
+const server = http.createServer((request, response) => {
+  const chunks = [];
+  request.on('data', (chunk) => chunks.push(chunk));
+  request.on('end', async () => {
+    const route = routes[`${request.method} ${request.url}`];
+    let status = 404;
+    let body = { error: 'no such path' };
+    try {
+      if (route) [status, body] = await route(Buffer.concat(chunks).toString('utf8'));
+    } catch (error) {
+      console.error(`${request.method} ${request.url}: ${error.message}`);
+      [status, body] = [error instanceof SyntaxError ? 400 : 502, { error: error.message }];
+    }
+    response.writeHead(status, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(body));
+  });
+});
+
+server.listen(PORT, '127.0.0.1', () => console.log(`listening on 127.0.0.1:${PORT}`));
+process.on('SIGTERM', () => {
+  server.closeAllConnections();
+  server.close(() => pool.end().then(() => process.exit(0)));
+});
