@@ -1,0 +1,168 @@
+//! What the configuration will do, for a person and for a program.
+
+use std::fmt::{self, Write};
+
+use cockpit_model::ServiceSpec;
+use cockpit_model::spec::{ProbeCheck, ProbeSpec, Run};
+use serde::Serialize;
+
+use crate::{Config, format_duration, start_order};
+
+/// The plan: what starts, in which order, and how it is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Where the API and the UI will be.
+    pub listen: String,
+    /// In start order.
+    pub services: Vec<PlannedService>,
+    /// What is accepted without effect, or looks like a slip.
+    pub warnings: Vec<String>,
+}
+
+/// One service of the plan. Holds no environment: it may hold secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedService {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// What is run, in words.
+    pub runs: String,
+    /// Its address.
+    pub listen: Option<String>,
+    /// What makes it ready, in words.
+    pub ready: String,
+    /// What shows that it hangs, in words; null: nothing is asked.
+    pub live: Option<String>,
+    /// How many instances.
+    pub replicas: u16,
+    /// What must be ready before it.
+    pub depends_on: Vec<String>,
+    /// Whether it starts with the cockpit.
+    pub autostart: bool,
+}
+
+impl Plan {
+    /// The plan of a configuration.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            listen: config.cockpit.listen.to_string(),
+            services: start_order(&config.services)
+                .into_iter()
+                .filter_map(|at| config.services.get(at))
+                .map(planned)
+                .collect(),
+            warnings: config.warnings.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// The plan as `studio-cockpit check` prints it.
+pub fn plan(config: &Config) -> String {
+    Plan::of(config).to_string()
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Cockpit at http://{}", self.listen)?;
+        match self.services.len() {
+            0 => writeln!(f, "No services yet")?,
+            1 => writeln!(f, "1 service")?,
+            n => writeln!(f, "{n} services, in start order")?,
+        }
+        for (at, service) in self.services.iter().enumerate() {
+            writeln!(f)?;
+            write!(f, "{}. {} ({})", at + 1, service.name, service.kind)?;
+            if let Some(listen) = &service.listen {
+                write!(f, " at {listen}")?;
+            }
+            if service.replicas > 1 {
+                write!(f, ", {} instances", service.replicas)?;
+            }
+            if !service.autostart {
+                write!(f, ", started by hand")?;
+            }
+            writeln!(f)?;
+            writeln!(f, "   runs   {}", service.runs)?;
+            if !service.depends_on.is_empty() {
+                writeln!(f, "   after  {}", service.depends_on.join(", "))?;
+            }
+            writeln!(f, "   ready  {}", service.ready)?;
+            if let Some(live) = &service.live {
+                writeln!(f, "   live   {live}")?;
+            }
+        }
+        if !self.warnings.is_empty() {
+            writeln!(f)?;
+            for warning in &self.warnings {
+                writeln!(f, "warning: {warning}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn planned(spec: &ServiceSpec) -> PlannedService {
+    PlannedService {
+        name: spec.name.clone(),
+        kind: spec.kind.as_str().to_owned(),
+        runs: match &spec.run {
+            Run::Process(words) => words
+                .iter()
+                .map(|w| quoted(w))
+                .collect::<Vec<_>>()
+                .join(" "),
+            Run::Driver => match &spec.options.project {
+                Some(project) => format!("{} in {}", spec.kind.as_str(), project.display()),
+                None => format!("{}, by its own means", spec.kind.as_str()),
+            },
+            Run::Watch => "nothing, it is only watched".to_owned(),
+        },
+        listen: spec.listen.clone(),
+        ready: match (&spec.ready, &spec.run, spec.kind) {
+            (Some(probe), _, _) => probe_words(probe),
+            (None, _, cockpit_model::spec::Kind::Task) => "when it exits with 0".to_owned(),
+            (None, Run::Process(_), _) => "once it runs".to_owned(),
+            (None, _, _) => "when its own checks pass".to_owned(),
+        },
+        live: spec.live.as_ref().map(probe_words),
+        replicas: spec.replicas,
+        depends_on: spec.depends_on.clone(),
+        autostart: spec.autostart,
+    }
+}
+
+fn probe_words(probe: &ProbeSpec) -> String {
+    let mut words = match &probe.check {
+        ProbeCheck::Http(url) => format!("GET {url}"),
+        ProbeCheck::Tcp(address) => format!("connect to {address}"),
+        ProbeCheck::Exec(command) => format!(
+            "run {}",
+            command
+                .iter()
+                .map(|w| quoted(w))
+                .collect::<Vec<_>>()
+                .join(" ")
+        ),
+        ProbeCheck::Postgres(url) => format!("SELECT 1 on {url}"),
+        ProbeCheck::Log(text) => return format!("the log line {text:?}"),
+    };
+    let _ = write!(
+        words,
+        " every {}, {} failures down, {} successes up",
+        format_duration(probe.every),
+        probe.failures,
+        probe.successes
+    );
+    words
+}
+
+/// A word as one would type it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,{}~".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''").replace('\n', "\\n"))
+    }
+}
