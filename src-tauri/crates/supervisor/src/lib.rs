@@ -1,5 +1,6 @@
 //! Services, instances, probes, restart policy, dependency order, adoption.
 
+mod machine;
 mod seams;
 mod supervisor;
 
