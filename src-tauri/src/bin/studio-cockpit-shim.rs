@@ -1,3 +1,5 @@
-//! Placeholder until wired.
+//! The shim: one per service instance, the parent of what it runs. Everything is in `cockpit-shim`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cockpit_shim::process::main()
+}

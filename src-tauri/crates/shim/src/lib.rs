@@ -11,4 +11,6 @@
 //! - [`process`]: the shim itself.
 
 pub mod log;
+pub mod process;
 pub mod protocol;
+pub mod tree;

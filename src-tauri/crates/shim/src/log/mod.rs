@@ -9,7 +9,11 @@
 //! `NAME.log` is the live file, `NAME.log.1` the one before, up to `NAME.log.KEEP`. A record is never split over
 //! two files.
 
+pub(crate) mod lines;
 mod record;
+mod writer;
+
+pub use writer::{Health, Writer};
 
 /// Which of a child's outputs a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
