@@ -1,0 +1,111 @@
+//! `status`: the one sentence.
+
+use std::io::{self, Write};
+
+use cockpit_model::verdict::ConfigState;
+use cockpit_model::{Status, Timestamp};
+
+use crate::cli::args::Reading;
+use crate::cli::failure::Done;
+use crate::cli::style::{self, Style, Tone};
+
+pub(in crate::cli) async fn status(reading: &Reading) -> Done {
+    let client = reading.common.client()?;
+    let mut out = io::stdout().lock();
+    if reading.json {
+        let answer = client.get_bytes("/api/status").await?;
+        out.write_all(&answer)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    let status: Status = client.get("/api/status").await?;
+    let style = Style::of(&io::stdout());
+    write(&mut out, style, &status, Timestamp::now())?;
+    Ok(())
+}
+
+fn write(out: &mut impl Write, style: Style, status: &Status, now: Timestamp) -> io::Result<()> {
+    let verdict = &status.verdict;
+    let (symbol, tone) = style::of_verdict(verdict.state);
+    writeln!(
+        out,
+        "{} {} {}",
+        style.paint(tone, symbol),
+        verdict.summary,
+        style.paint(
+            Tone::Faint,
+            &format!("for {}", style::span(verdict.since, now))
+        )
+    )?;
+    if !verdict.cause.is_empty() {
+        writeln!(out, "  {}", style::printable(&verdict.cause, style))?;
+    }
+    let plain = |text: String| (text, Tone::Plain);
+    let label = |text: &str| (format!("  {text}"), Tone::Faint);
+    let engine = &status.engine;
+    let demo = if engine.demo { ", the demo stack" } else { "" };
+    let rows = [
+        vec![
+            label("services"),
+            plain(format!(
+                "{} of {} ready",
+                status.services.ready, status.services.total
+            )),
+        ],
+        vec![
+            label("config"),
+            match status.config.state {
+                ConfigState::Ok => plain(engine.config_path.clone()),
+                ConfigState::Invalid => (
+                    format!("{} does not hold; the last good one is in force", engine.config_path),
+                    Tone::Bad,
+                ),
+            },
+        ],
+        vec![
+            label("engine"),
+            plain(format!(
+                "{}, pid {}, up {}{demo}",
+                engine.version,
+                engine.pid,
+                style::span(engine.started_at, now)
+            )),
+        ],
+        vec![label("data"), plain(engine.data_dir.clone())],
+    ];
+    style::table(out, style, &rows)?;
+    for error in &status.config.errors {
+        writeln!(out, "  {} {error}", style.paint(Tone::Bad, "error:"))?;
+    }
+    for warning in &status.config.warnings {
+        writeln!(out, "  {} {warning}", style.paint(Tone::Busy, "warning:"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn one_sentence_then_the_facts() {
+        let status: Status = serde_json::from_value(serde_json::json!({
+            "state": "down", "summary": "api keeps crashing", "cause": "exit code 1",
+            "since": "2026-01-01T00:00:00Z",
+            "config": { "state": "ok", "errors": [], "warnings": [] },
+            "services": { "ready": 1, "total": 2 }, "incidents_open": 0,
+            "engine": { "version": "0.1.0", "pid": 7, "started_at": "2025-12-31T22:00:00Z",
+                "data_dir": "/d", "config_path": "/d/cockpit.toml", "demo": false },
+        }))
+        .unwrap();
+        let mut out = Vec::new();
+        let now = "2026-01-01T00:05:00Z".parse().unwrap();
+        write(&mut out, Style::PLAIN, &status, now).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "✖ api keeps crashing for 5 min\n  exit code 1\n  services  1 of 2 ready\n  \
+             config    /d/cockpit.toml\n  engine    0.1.0, pid 7, up 2 h 5 min\n  data      /d\n"
+        );
+    }
+}
