@@ -1,0 +1,246 @@
+/** States, owners, kinds and events in the words a person reads. */
+
+import type { Action, Event, Exit, InstanceState, Owner, Service, VerdictState } from '../types';
+import { bytes, count, duration, sentence } from './format';
+
+/** What colour and weight a state gets. The shape is the state's own, see `StateMark.svelte`. */
+export type Tone = 'ok' | 'busy' | 'warn' | 'down' | 'idle';
+
+interface StateWords {
+  label: string;
+  tone: Tone;
+}
+
+const STATES: Record<InstanceState, StateWords> = {
+  ready: { label: 'Ready', tone: 'ok' },
+  done: { label: 'Done', tone: 'ok' },
+  starting: { label: 'Starting', tone: 'busy' },
+  waiting: { label: 'Waiting', tone: 'busy' },
+  stopping: { label: 'Stopping', tone: 'busy' },
+  degraded: { label: 'Degraded', tone: 'warn' },
+  backing_off: { label: 'Backing off', tone: 'warn' },
+  failing: { label: 'Failing', tone: 'down' },
+  crash_looping: { label: 'Crash looping', tone: 'down' },
+  missing: { label: 'Not installed', tone: 'down' },
+  stopped: { label: 'Stopped', tone: 'idle' },
+  unknown: { label: 'Unknown', tone: 'idle' },
+};
+
+export function stateWords(state: InstanceState): StateWords {
+  // An engine newer than this page may know more states.
+  return (STATES as Partial<Record<string, StateWords>>)[state] ?? { label: sentence(state), tone: 'idle' };
+}
+
+const VERDICTS: Record<VerdictState, StateWords> = {
+  well: { label: 'All well', tone: 'ok' },
+  busy: { label: 'Busy', tone: 'busy' },
+  degraded: { label: 'Degraded', tone: 'warn' },
+  down: { label: 'Down', tone: 'down' },
+  unknown: { label: 'Unknown', tone: 'idle' },
+};
+
+export function verdictWords(state: VerdictState): StateWords {
+  return (VERDICTS as Partial<Record<string, StateWords>>)[state] ?? VERDICTS.unknown;
+}
+
+export function isBroken(state: InstanceState): boolean {
+  return ['degraded', 'failing', 'backing_off', 'crash_looping', 'missing'].includes(state);
+}
+
+export function isRunning(state: InstanceState): boolean {
+  return ['starting', 'ready', 'degraded', 'failing', 'stopping'].includes(state);
+}
+
+const OWNERS: Record<Owner, string> = {
+  cockpit: 'Studio Cockpit',
+  'ollama-app': 'Ollama.app',
+  homebrew: 'Homebrew',
+  launchd: 'launchd',
+  systemd: 'systemd',
+  docker: 'Docker',
+  remote: 'another machine',
+  other: 'another process',
+};
+
+export function ownerName(owner: Owner): string {
+  return (OWNERS as Partial<Record<string, string>>)[owner] ?? owner;
+}
+
+const KINDS: Record<string, string> = {
+  command: 'Command',
+  task: 'Task',
+  ollama: 'Ollama',
+  supabase: 'Supabase',
+  node: 'Node.js',
+  postgres: 'PostgreSQL',
+  cloudflared: 'Cloudflare tunnel',
+  tailscale: 'Tailscale',
+  url: 'URL',
+};
+
+export function kindName(kind: string): string {
+  return KINDS[kind] ?? kind;
+}
+
+export function actionVerb(action: Action): string {
+  return { start: 'Start', stop: 'Stop', restart: 'Restart', take_over: 'Take over' }[action];
+}
+
+/** `exit code 1`, `SIGKILL`. */
+export function exitWords(exit: Exit): string {
+  if (exit.signal !== null) return exit.signal;
+  return exit.code === null ? 'exit unknown' : `exit code ${exit.code}`;
+}
+
+/** Whether an exit is one that a person need not wonder about. */
+export function exitIsClean(exit: Exit): boolean {
+  return exit.code === 0;
+}
+
+export interface EventWords {
+  tone: Tone;
+  /** A state whose shape stands before the line, where one fits. */
+  state: InstanceState | null;
+  /** The service it is about. */
+  service: string | null;
+  text: string;
+  /** The cause, or what else there is to say. */
+  more: string;
+}
+
+/** An event as a line. The service's name is apart, for linking it. */
+export function eventWords(event: Event): EventWords {
+  const line = (
+    tone: Tone,
+    state: InstanceState | null,
+    service: string | null,
+    text: string,
+    more = '',
+  ): EventWords => ({ tone, state, service, text, more });
+
+  switch (event.type) {
+    case 'instance_state': {
+      const { label, tone } = stateWords(event.to);
+      return line(tone, event.to, event.service, label.toLowerCase(), event.cause);
+    }
+    case 'instance_exit':
+      return line(
+        event.expected || exitIsClean(event.exit) ? 'idle' : 'down',
+        event.expected ? 'stopped' : 'backing_off',
+        event.service,
+        event.exit.signal !== null ? `ended by ${event.exit.signal}` : `ended with ${exitWords(event.exit)}`,
+        event.expected ? `pid ${event.pid}, as asked` : `pid ${event.pid}`,
+      );
+    case 'instance_started':
+      return line(
+        'busy',
+        'starting',
+        event.service,
+        event.adopted ? 'found running again' : 'started',
+        `pid ${event.pid}`,
+      );
+    case 'service_down':
+      return line('down', 'crash_looping', event.service, 'is down', event.cause);
+    case 'service_recovered':
+      return line('ok', 'ready', event.service, 'is well again', `after ${duration(event.down_ms)}`);
+    case 'memory_limit':
+      return line(
+        'warn',
+        'degraded',
+        event.service,
+        event.action === 'restart' ? 'over its memory limit, restarting' : 'over its memory limit',
+        `${bytes(event.used_bytes)} of ${bytes(event.limit_bytes)}`,
+      );
+    case 'mark':
+      switch (event.mark) {
+        case 'restart':
+          return line('busy', 'starting', event.service, 'restarted by hand');
+        case 'slept':
+          return line('idle', 'waiting', null, `The machine slept for ${duration(event.slept_ms)}`);
+        default:
+          return line(
+            'idle',
+            'done',
+            null,
+            `Engine ${event.version} started`,
+            event.adopted > 0 ? `${count(event.adopted, 'running service')} found again` : '',
+          );
+      }
+    case 'config':
+      return line(
+        event.ok ? 'idle' : 'warn',
+        event.ok ? 'done' : 'degraded',
+        null,
+        event.ok ? 'Configuration applied' : 'Configuration refused',
+        event.summary,
+      );
+    case 'cockpit':
+      return line(event.level === 'error' ? 'down' : 'warn', 'degraded', null, 'Cockpit', event.message);
+    case 'gap':
+      return line(
+        'idle',
+        'unknown',
+        null,
+        event.missed === null ? 'Some events were missed' : `${count(event.missed, 'event')} missed`,
+      );
+    default:
+      return line('idle', null, null, event.type);
+  }
+}
+
+/** Whether an event belongs in the list of what happened. */
+export function isHistory(event: Event): boolean {
+  return !['service', 'service_removed', 'status', 'host', 'gap'].includes(event.type);
+}
+
+/** The service an event is about. */
+export function eventService(event: Event): string | null {
+  if (event.type === 'service') return event.service.name;
+  return 'service' in event && typeof event.service === 'string' ? event.service : null;
+}
+
+/** Totals over a service's instances; `null` where nothing was measured. */
+export function totals(service: Service): {
+  cpu: number | null;
+  memory: number | null;
+  restarts: number;
+  startedAt: string | null;
+  pids: number[];
+} {
+  let cpu: number | null = null;
+  let memory: number | null = null;
+  let restarts = 0;
+  let startedAt: string | null = null;
+  const pids: number[] = [];
+  for (const instance of service.instances) {
+    if (instance.cpu_percent !== null) cpu = (cpu ?? 0) + instance.cpu_percent;
+    if (instance.memory_bytes !== null) memory = (memory ?? 0) + instance.memory_bytes;
+    restarts += instance.restarts;
+    if (instance.pid !== null) pids.push(instance.pid);
+    // The youngest speaks for the service: "up for" must hold for all of it.
+    if (
+      instance.started_at !== null &&
+      instance.pid !== null &&
+      (startedAt === null || instance.started_at > startedAt)
+    ) {
+      startedAt = instance.started_at;
+    }
+  }
+  return { cpu, memory, restarts, startedAt, pids };
+}
+
+/** Everything that waits for `name`, directly or through others, in the given order. */
+export function dependants(name: string, services: Service[]): string[] {
+  const found = new Set<string>([name]);
+  for (let grew = true; grew;) {
+    grew = false;
+    for (const service of services) {
+      if (!found.has(service.name) && service.depends_on.some((d) => found.has(d))) {
+        found.add(service.name);
+        grew = true;
+      }
+    }
+  }
+  found.delete(name);
+  return services.map((s) => s.name).filter((n) => found.has(n));
+}

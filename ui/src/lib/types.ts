@@ -1,0 +1,318 @@
+/**
+ * The words of the API, as the engine serialises them. Each type has the name and the fields of its
+ * counterpart in the model crate; a change there is a change here.
+ *
+ * Times are RFC 3339 UTC strings, durations end in their unit, sizes are bytes.
+ */
+
+export type InstanceState =
+  | 'stopped'
+  | 'waiting'
+  | 'starting'
+  | 'ready'
+  | 'degraded'
+  | 'failing'
+  | 'backing_off'
+  | 'stopping'
+  | 'crash_looping'
+  | 'missing'
+  | 'done'
+  | 'unknown';
+
+export type Owner =
+  'cockpit' | 'ollama-app' | 'homebrew' | 'launchd' | 'systemd' | 'docker' | 'remote' | 'other';
+
+export type Action = 'start' | 'stop' | 'restart' | 'take_over';
+
+export interface Exit {
+  code: number | null;
+  signal: string | null;
+  at: string;
+  last_lines: string[];
+}
+
+export interface Instance {
+  index: number;
+  pid: number | null;
+  port: number | null;
+  state: InstanceState;
+  since: string;
+  cause: string;
+  started_at: string | null;
+  restarts: number;
+  cpu_percent: number | null;
+  memory_bytes: number | null;
+  last_exit: Exit | null;
+  next_attempt_at: string | null;
+}
+
+export interface ProbeView {
+  kind: string;
+  target: string;
+  latency_ms: number | null;
+  p95_ms: number | null;
+  error: string | null;
+}
+
+export interface HealthTick {
+  at: string;
+  ok: boolean;
+  latency_ms: number | null;
+}
+
+export interface LocalModel {
+  name: string;
+  size_bytes: number | null;
+  memory_bytes: number | null;
+  expires_at: string | null;
+  loaded: boolean;
+}
+
+export interface Container {
+  name: string;
+  image: string;
+  state: string;
+  health: string | null;
+  status: string;
+  exit_code: number | null;
+  started_at: string | null;
+}
+
+export interface Check {
+  name: string;
+  ok: boolean | null;
+  latency_ms: number | null;
+  error: string | null;
+}
+
+/** Empty lists and an absent remedy are left out by the engine. */
+export interface Detail {
+  models?: LocalModel[];
+  containers?: Container[];
+  checks?: Check[];
+  remedy?: string;
+}
+
+export interface Service {
+  name: string;
+  kind: string;
+  state: InstanceState;
+  since: string;
+  cause: string;
+  owner: Owner;
+  owner_detail: string | null;
+  version: string | null;
+  listen: string | null;
+  instances: Instance[];
+  probe: ProbeView | null;
+  heartbeat: HealthTick[];
+  depends_on: string[];
+  manual_stop: boolean;
+  actions: Action[];
+  detail: Detail | null;
+}
+
+export type VerdictState = 'well' | 'busy' | 'degraded' | 'down' | 'unknown';
+
+export interface Verdict {
+  state: VerdictState;
+  summary: string;
+  since: string;
+  cause: string;
+}
+
+export interface ConfigError {
+  file: string;
+  line: number;
+  column: number;
+  message: string;
+  text: string | null;
+  suggestion: string | null;
+}
+
+export interface ConfigStatus {
+  state: 'ok' | 'invalid';
+  errors: ConfigError[];
+  warnings: ConfigError[];
+}
+
+export interface EngineInfo {
+  version: string;
+  pid: number;
+  started_at: string;
+  data_dir: string;
+  config_path: string;
+  demo: boolean;
+}
+
+export interface Status extends Verdict {
+  config: ConfigStatus;
+  services: { ready: number; total: number };
+  incidents_open: number;
+  engine: EngineInfo;
+}
+
+export type Pressure = 'normal' | 'warning' | 'critical';
+
+export interface Cpu {
+  percent: number;
+  cores: number[];
+  efficiency_cores: number | null;
+  load_1m: number;
+}
+
+export interface Split {
+  models_bytes: number;
+  services_bytes: number;
+  other_bytes: number;
+  free_bytes: number;
+  by_service: Record<string, number>;
+}
+
+export interface Memory {
+  total_bytes: number;
+  used_bytes: number;
+  free_bytes: number;
+  swap_used_bytes: number;
+  swap_total_bytes: number;
+  pressure: Pressure | null;
+  split: Split;
+}
+
+export interface Disk {
+  mount: string;
+  total_bytes: number;
+  free_bytes: number;
+  days_to_full: number | null;
+  read_bytes_per_s: number;
+  write_bytes_per_s: number;
+}
+
+export interface Network {
+  rx_bytes_per_s: number;
+  tx_bytes_per_s: number;
+}
+
+export interface Gpu {
+  name: string;
+  percent: number | null;
+  memory_used_bytes: number | null;
+}
+
+export interface Cost {
+  cpu_percent: number;
+  memory_bytes: number;
+}
+
+export interface Process {
+  pid: number;
+  name: string;
+  cpu_percent: number;
+  memory_bytes: number;
+  service: string | null;
+}
+
+export interface HostSample {
+  at: string;
+  cpu: Cpu;
+  memory: Memory;
+  disks: Disk[];
+  network: Network;
+  gpu: Gpu | null;
+  cockpit: Cost;
+  top: Process[];
+}
+
+/** Columns of equal length; `null` where nothing was measured. */
+export interface Series {
+  step_ms: number;
+  at_ms: number[];
+  values: Record<string, (number | null)[]>;
+}
+
+export interface HostView extends HostSample {
+  series: Series;
+}
+
+export type Mark =
+  | { mark: 'engine_started'; version: string; adopted: number }
+  | { mark: 'restart'; service: string }
+  | { mark: 'slept'; slept_ms: number };
+
+export type EventBody =
+  | {
+      type: 'instance_state';
+      service: string;
+      instance: number;
+      from: InstanceState;
+      to: InstanceState;
+      cause: string;
+    }
+  | {
+      type: 'instance_exit';
+      service: string;
+      instance: number;
+      pid: number;
+      exit: Exit;
+      expected: boolean;
+    }
+  | { type: 'instance_started'; service: string; instance: number; pid: number; adopted: boolean }
+  | { type: 'service_down'; service: string; cause: string }
+  | { type: 'service_recovered'; service: string; down_ms: number }
+  | {
+      type: 'memory_limit';
+      service: string;
+      instance: number;
+      used_bytes: number;
+      limit_bytes: number;
+      action: string;
+    }
+  | { type: 'service'; service: Service }
+  | { type: 'service_removed'; service: string }
+  | { type: 'status'; status: Status }
+  | { type: 'host'; host: HostSample }
+  | ({ type: 'mark' } & Mark)
+  | { type: 'config'; ok: boolean; summary: string }
+  | { type: 'cockpit'; level: string; message: string }
+  | { type: 'gap'; missed: number | null };
+
+export type Event = { seq: number; at: string } & EventBody;
+
+export type LogStream = 'stdout' | 'stderr' | 'cockpit';
+
+export interface LogLine {
+  at: string;
+  instance: number;
+  stream: LogStream;
+  text: string;
+}
+
+/** RFC 9457, with the stable code and what to do next. */
+export interface Problem {
+  code: string;
+  title: string;
+  detail?: string;
+  remedy?: string;
+}
+
+export interface Found {
+  name: string;
+  kind: string;
+  evidence: string;
+}
+
+export interface Plan {
+  found: Found[];
+  toml: string;
+  path: string;
+}
+
+export interface LoginItem {
+  on: boolean;
+  path: string | null;
+}
+
+/** What the desktop shell says of itself. */
+export interface AppInfo {
+  version: string;
+}
