@@ -1,3 +1,8 @@
-//! The window and the menubar: a client of the engine.
+//! The window and the menubar: a client of the engine. The only program here that links a webview.
 
-fn main() {}
+#[path = "../desktop/mod.rs"]
+mod desktop;
+
+fn main() -> std::process::ExitCode {
+    desktop::run()
+}

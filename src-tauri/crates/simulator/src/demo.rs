@@ -6,6 +6,15 @@ use std::path::Path;
 /// API's, the worker's.
 pub const DEMO_PORTS: usize = 5;
 
+/// The first line of every demo's `cockpit.toml`.
+const HEADER: &str =
+    "# The demo stack of Studio Cockpit: doubles of what usually runs on such a machine.";
+
+/// Whether a `cockpit.toml` is one that [`demo_toml`] made.
+pub fn is_demo_toml(text: &str) -> bool {
+    text.starts_with(HEADER)
+}
+
 /// The demo's `cockpit.toml`.
 ///
 /// `exe` is the `studio-cockpit` executable, `ports` are [`DEMO_PORTS`] free ports, in the order
@@ -20,7 +29,7 @@ pub fn demo_toml(exe: &Path, ports: &[u16]) -> String {
     // A JSON string is a TOML basic string.
     let exe = serde_json::Value::String(exe.to_string_lossy().into_owned());
     format!(
-        r#"# The demo stack of Studio Cockpit: doubles of what usually runs on such a machine.
+        r#"{HEADER}
 # Break one and watch it being mended:
 #   curl -X POST http://127.0.0.1:{api}/_fault -H 'content-type: application/json' -d '{{"kind":"hang","for_ms":20000}}'
 # The kinds: hang, error, crash, slow, flap, leak.
@@ -78,6 +87,7 @@ mod tests {
                 "{port} in {toml}"
             );
         }
+        assert!(is_demo_toml(&toml) && !is_demo_toml("[services.api]\n"));
         assert!(toml.contains(r#"["/a \"b\"/studio-cockpit", "simulate""#));
     }
 }

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub use demo::{DEMO_PORTS, demo_toml};
+pub use demo::{DEMO_PORTS, demo_toml, is_demo_toml};
 
 /// Runs a protocol double of a service, with faults.
 #[derive(Debug, Clone, Parser)]

@@ -1,0 +1,299 @@
+//! The engine this app belongs to: where it is, and how it is started when none runs.
+
+use std::collections::hash_map::DefaultHasher;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use cockpit_model::{Code, Problem};
+use serde_json::{Value, json};
+use studio_cockpit::cli::client::Client;
+use studio_cockpit::cli::folder::DataFolder;
+use tokio::process::{Child, Command};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+/// How long a start may take. A cold start needs a fraction of a second; a loaded machine more.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an engine may take to end when it is replaced or told to stop everything: the longest
+/// grace of a service and some.
+const END_TIMEOUT: Duration = Duration::from_secs(120);
+/// Between two looks at an engine that starts or ends.
+const LOOK: Duration = Duration::from_millis(50);
+/// A log larger than this is set aside before the next start.
+const LOG_LIMIT: u64 = 10 << 20;
+
+/// The engine of one data folder.
+pub(crate) struct Engine {
+    folder: DataFolder,
+    config: Option<PathBuf>,
+    demo: bool,
+    client: Client,
+    /// What the screens are told while it does not answer.
+    trouble: Mutex<Option<String>>,
+    /// One start at a time.
+    starting: tokio::sync::Mutex<()>,
+    woken: Notify,
+    changed: Notify,
+}
+
+impl Engine {
+    /// Decides on the data folder: the given or usual one where it has a `cockpit.toml` (or one is
+    /// named), else the demo stack's own folder inside it. Starts nothing.
+    ///
+    /// # Errors
+    /// When no data folder is known.
+    pub(crate) fn locate(
+        data_dir: Option<&Path>,
+        config: Option<PathBuf>,
+    ) -> Result<Self, Problem> {
+        let config = match config {
+            Some(path) => Some(std::path::absolute(&path).map_err(|error| {
+                Problem::new(Code::Storage, "the configuration's path cannot be used")
+                    .detail(format!("{}: {error}", path.display()))
+            })?),
+            None => None,
+        };
+        let mut folder = DataFolder::new(data_dir)?;
+        let written = fs::read_to_string(folder.config());
+        let mut demo = written
+            .as_deref()
+            .is_ok_and(cockpit_simulator::is_demo_toml);
+        if config.is_none() && !folder.config().exists() && !listens(&folder) {
+            folder = DataFolder::new(Some(&folder.path().join("demo")))?;
+            demo = true;
+        }
+        Ok(Self {
+            client: Client::new(folder.socket()?),
+            folder,
+            config,
+            demo,
+            trouble: Mutex::default(),
+            starting: tokio::sync::Mutex::default(),
+            woken: Notify::new(),
+            changed: Notify::new(),
+        })
+    }
+
+    /// The client of its API.
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A short name of the data folder, the same at each launch.
+    pub(crate) fn folder_hash(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.folder.path().hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+
+    /// Why it does not answer, in words for the screens.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Sets or clears what [`Self::trouble`] tells.
+    pub(crate) fn set_trouble(&self, text: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+
+    /// The person wants the engine: a stopped one is started again.
+    pub(crate) fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    /// Resolves when [`Self::wake`] was called.
+    pub(crate) async fn woken(&self) {
+        self.woken.notified().await;
+    }
+
+    /// Something was changed that the engine's events do not tell: look again.
+    pub(crate) fn look_again(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Resolves when [`Self::look_again`] was called.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Whether an engine answers that it is ready.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let asked = self.client.get_bytes("/readyz");
+        matches!(
+            tokio::time::timeout(Duration::from_secs(5), asked).await,
+            Ok(Ok(_))
+        )
+    }
+
+    /// Attaches to the running engine, or starts one and waits until it is ready.
+    ///
+    /// # Errors
+    /// [`Code::CommandMissing`] when the engine's program is not beside this one,
+    /// [`Code::ActionFailed`] when it ended at once (with its last words) or is not ready in time.
+    pub(crate) async fn ensure(&self) -> Result<(), Problem> {
+        let _one = self.starting.lock().await;
+        if self.is_ready().await {
+            self.set_trouble(None);
+            return Ok(());
+        }
+        self.set_trouble(Some("the engine is starting".to_owned()));
+        let started = self.start().await;
+        self.set_trouble(started.as_ref().err().map(ToString::to_string));
+        started
+    }
+
+    async fn start(&self) -> Result<(), Problem> {
+        let mut child = self.spawn()?;
+        let deadline = Instant::now() + START_TIMEOUT;
+        while Instant::now() < deadline {
+            if self.is_ready().await {
+                return Ok(());
+            }
+            if let Ok(Some(status)) = child.try_wait() {
+                // Another start may have been quicker; then ours has refused and all is well.
+                if self.is_ready().await {
+                    return Ok(());
+                }
+                return Err(Problem::new(Code::ActionFailed, "the engine did not start")
+                    .detail(self.last_words().unwrap_or_else(|| status.to_string()))
+                    .remedy(format!("its log is {}", self.log_path().display())));
+            }
+            sleep(LOOK).await;
+        }
+        Err(Problem::new(Code::ActionFailed, "the engine is not ready")
+            .detail(format!("waited {} s", START_TIMEOUT.as_secs()))
+            .remedy(format!("its log is {}", self.log_path().display())))
+    }
+
+    /// Starts the program in a process group of its own, so that nothing that ends this app (a
+    /// terminal's Ctrl-C, a logout of the window system) reaches it.
+    fn spawn(&self) -> Result<Child, Problem> {
+        let storage = |error: std::io::Error| {
+            Problem::new(Code::Storage, "the data folder cannot be used")
+                .detail(format!("{}: {error}", self.folder.path().display()))
+        };
+        fs::create_dir_all(self.folder.path()).map_err(storage)?;
+        let log = self.open_log().map_err(storage)?;
+        let program = beside_this("studio-cockpit").map_err(storage)?;
+        let mut command = Command::new(&program);
+        command
+            .args(self.arguments())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(storage)?)
+            .stderr(log)
+            .process_group(0);
+        if self.demo {
+            // Asked for by hand, the demo opens a window where it sees a display. This is it.
+            command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+        }
+        command.spawn().map_err(|error| {
+            Problem::new(
+                Code::CommandMissing,
+                "the engine's program cannot be started",
+            )
+            .detail(format!("{}: {error}", program.display()))
+            .remedy("install Studio Cockpit again: its programs belong in one folder")
+        })
+    }
+
+    fn arguments(&self) -> Vec<OsString> {
+        let verb = if self.demo { "demo" } else { "serve" };
+        let mut arguments = vec![
+            OsString::from(verb),
+            OsString::from("--data-dir"),
+            self.folder.path().into(),
+        ];
+        if let Some(config) = &self.config {
+            arguments.extend(["--config".into(), config.into()]);
+        }
+        arguments
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("engine.log")
+    }
+
+    fn open_log(&self) -> std::io::Result<File> {
+        let path = self.log_path();
+        if fs::metadata(&path).is_ok_and(|meta| meta.len() > LOG_LIMIT) {
+            fs::rename(&path, path.with_extension("log.1"))?;
+        }
+        OpenOptions::new().create(true).append(true).open(path)
+    }
+
+    /// The end of its log: why it did not start.
+    fn last_words(&self) -> Option<String> {
+        let log = fs::read(self.log_path()).ok()?;
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+        let from = lines.len().saturating_sub(6);
+        let words = lines.get(from..)?.join("\n");
+        (!words.is_empty()).then_some(words)
+    }
+
+    /// Ends the engine and waits until it is gone.
+    ///
+    /// # Errors
+    /// The engine's refusal, or [`Code::Busy`] when it is still there after two minutes.
+    pub(crate) async fn end(&self, stop_services: bool) -> Result<(), Problem> {
+        let order = json!({ "stop_services": stop_services });
+        match self.client.post::<Value>("/api/engine/stop", &order).await {
+            Ok(_) => {}
+            // It went away before it could say so: that is what was asked for.
+            Err(problem) if problem.code == Code::NotRunning => {}
+            Err(problem) => return Err(problem),
+        }
+        let deadline = Instant::now() + END_TIMEOUT;
+        while tokio::net::UnixStream::connect(self.client.socket())
+            .await
+            .is_ok()
+        {
+            if Instant::now() > deadline {
+                return Err(Problem::new(Code::Busy, "the engine has not ended yet")
+                    .remedy("see which service is still stopping, and try again"));
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Replaces the running engine by the one that came with this app. The services go on under
+    /// their shims, and the new engine finds them.
+    ///
+    /// # Errors
+    /// As [`Self::end`] and [`Self::ensure`].
+    pub(crate) async fn upgrade(&self) -> Result<(), Problem> {
+        self.end(false).await?;
+        self.ensure().await
+    }
+
+    /// The address of the UI in a browser, signed in.
+    ///
+    /// # Errors
+    /// When the engine has not written its address or token.
+    pub(crate) fn browser_url(&self) -> Result<String, Problem> {
+        let engine = self.folder.read_engine_file()?;
+        let token = self.folder.read_token()?;
+        Ok(format!("http://{}/#token={token}", engine.listen))
+    }
+}
+
+/// Whether an engine listens on the folder's socket, ready or not.
+fn listens(folder: &DataFolder) -> bool {
+    folder
+        .socket()
+        .is_ok_and(|socket| std::os::unix::net::UnixStream::connect(socket).is_ok())
+}
+
+/// A program in the folder of this one: in a build, in a Mac bundle and in a package alike.
+fn beside_this(name: &str) -> std::io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(name))
+}
