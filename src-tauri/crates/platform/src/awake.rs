@@ -145,12 +145,14 @@ mod tests {
 
     #[tokio::test]
     async fn the_tool_ends_with_the_guard() {
+        use rustix::event::{PollFd, PollFlags, poll};
         use rustix::process::{Pid, PidfdFlags, pidfd_open};
         let guard = imp::start(tool()).await.unwrap();
         let pid = i32::try_from(guard._tool.id().unwrap()).unwrap();
-        let fd = pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::NONBLOCK).unwrap();
-        let fd = tokio::io::unix::AsyncFd::register(fd).unwrap();
+        let fd = pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap();
         drop(guard);
-        drop(fd.readable().await.unwrap());
+        let ended =
+            tokio::task::spawn_blocking(move || poll(&mut [PollFd::new(&fd, PollFlags::IN)], None));
+        assert_eq!(ended.await.unwrap().unwrap(), 1);
     }
 }

@@ -52,6 +52,15 @@ pub async fn login_environment() -> Arc<BTreeMap<String, String>> {
         .clone()
 }
 
+/// The environment we have ourselves, with the folders where programs usually are: enough where a
+/// terminal or a login manager has started us.
+pub fn own_environment() -> Arc<BTreeMap<String, String>> {
+    let own = own();
+    let home = own.get("HOME").map(PathBuf::from);
+    let folders = fallback_folders(home.as_deref());
+    Arc::new(merge(&own, None, &folders))
+}
+
 /// Finds a program on an environment's `PATH`. A name with a slash is taken as it is.
 pub fn find_program(name: &str, env: &BTreeMap<String, String>) -> Option<PathBuf> {
     let runs = |path: &Path| {

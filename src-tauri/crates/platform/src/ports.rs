@@ -21,6 +21,10 @@ pub(crate) struct Identity {
 }
 
 /// How its owner wants it ended.
+#[cfg_attr(
+    not(target_os = "macos"),
+    allow(dead_code, reason = "some owners exist on macOS only")
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Keeper {
     /// Ollama's Mac application.
@@ -53,14 +57,9 @@ impl Keeper {
         }
     }
 
-    fn described(&self, name: &str, pid: Option<u32>) -> String {
-        let process = match (name.is_empty(), pid) {
-            (false, Some(pid)) => format!("{name} (pid {pid})"),
-            (true, Some(pid)) => format!("pid {pid}"),
-            (false, None) => name.to_owned(),
-            (true, None) => "a process of another user".to_owned(),
-        };
-        let keeper = match self {
+    /// The owner in words; a process that nobody keeps speaks for itself.
+    fn described(&self, name: &str) -> String {
+        match self {
             Self::OllamaApp => "Ollama.app".to_owned(),
             Self::Homebrew(formula) => format!("homebrew.mxcl.{formula}"),
             Self::Launchd(label) => label.clone(),
@@ -71,9 +70,9 @@ impl Keeper {
             }
             Self::Container(None) => "Docker".to_owned(),
             Self::App(app) => format!("{app}.app"),
-            Self::Nobody => return process,
-        };
-        format!("{keeper}: {process}")
+            Self::Nobody if name.is_empty() => "a process of another user".to_owned(),
+            Self::Nobody => name.to_owned(),
+        }
     }
 }
 
@@ -92,7 +91,7 @@ impl Listener {
             pid,
             name: self.name.clone(),
             owner: self.keeper.owner(),
-            described: self.keeper.described(&self.name, pid),
+            described: self.keeper.described(&self.name),
         }
     }
 }
@@ -134,20 +133,21 @@ mod tests {
 
     #[test]
     fn owners_in_words() {
-        let of = |keeper: Keeper| keeper.described("ollama", Some(812));
-        assert_eq!(of(Keeper::OllamaApp), "Ollama.app: ollama (pid 812)");
+        let of = |keeper: Keeper| keeper.described("ollama");
+        assert_eq!(of(Keeper::OllamaApp), "Ollama.app");
         assert_eq!(
             of(Keeper::Homebrew("postgresql@16".into())),
-            "homebrew.mxcl.postgresql@16: ollama (pid 812)"
-        );
-        assert_eq!(of(Keeper::Nobody), "ollama (pid 812)");
-        assert_eq!(
-            Keeper::Nobody.described("", None),
-            "a process of another user"
+            "homebrew.mxcl.postgresql@16"
         );
         assert_eq!(
-            Keeper::Container(Some("0123456789abcdef".into())).described("docker-proxy", Some(9)),
-            "container 0123456789ab: docker-proxy (pid 9)"
+            of(Keeper::UserUnit("api.service".into())),
+            "api.service (user)"
+        );
+        assert_eq!(of(Keeper::Nobody), "ollama");
+        assert_eq!(Keeper::Nobody.described(""), "a process of another user");
+        assert_eq!(
+            of(Keeper::Container(Some("0123456789abcdef".into()))),
+            "container 0123456789ab"
         );
     }
 
@@ -162,7 +162,7 @@ mod tests {
             let holder = holder(port).await.unwrap();
             assert_eq!(holder.pid, Some(std::process::id()), "{address}");
             assert_eq!(holder.owner, Owner::Other);
-            assert!(holder.described.contains(&holder.name) && !holder.name.is_empty());
+            assert!(holder.described == holder.name && !holder.name.is_empty());
         }
     }
 

@@ -216,7 +216,7 @@ mod tests {
         let found = listener_with(&runner, 11434).await.unwrap();
         let view = found.view();
         assert_eq!(view.owner, Owner::OllamaApp);
-        assert_eq!(view.described, "Ollama.app: ollama (pid 812)");
+        assert_eq!(view.described, "Ollama.app");
         assert_eq!(found.identity.unwrap().started, "Tue Mar  3 09:14:07 2026");
     }
 
