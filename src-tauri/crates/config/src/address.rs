@@ -44,6 +44,11 @@ impl Address {
         host.parse().ok()
     }
 
+    /// Whether only this machine reaches it. A name may be anything.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.ip().is_some_and(|ip| ip.is_loopback())
+    }
+
     /// The host a client on this machine reaches it by, as it stands in a URL.
     pub(crate) fn client_host(&self) -> String {
         match self.ip() {

@@ -18,7 +18,31 @@ pub(crate) fn together(
     later: &Later,
 ) {
     dependencies(report, services);
+    balanced(report, cockpit.value.allow_remote, services);
     addresses(report, cockpit, services, later);
+}
+
+/// The address of a service with replicas is bound by the cockpit, not by the service.
+fn balanced(report: &Report<'_>, allow_remote: bool, services: &[Placed]) {
+    let shared = services
+        .iter()
+        .filter(|service| service.spec.replicas > 1)
+        .filter_map(|service| Some((service, service.listen.as_ref()?)));
+    for (service, listen) in shared {
+        if !allow_remote && !listen.value.is_loopback() {
+            report.error(
+                &listen.span,
+                Finding::new(format!(
+                    "`services.{}.listen` is reachable from other machines, which is not allowed here",
+                    service.spec.name
+                ))
+                .suggest(format!(
+                    "write 127.0.0.1:{}, or allow it with `allow_remote = true` under [cockpit]",
+                    listen.value.port
+                )),
+            );
+        }
+    }
 }
 
 fn dependencies(report: &Report<'_>, services: &[Placed]) {
@@ -39,7 +63,8 @@ fn dependencies(report: &Report<'_>, services: &[Placed]) {
             let names = services
                 .iter()
                 .map(|s| s.spec.name.as_str())
-                .filter(|name| *name != service.spec.name);
+                .filter(|name| *name != service.spec.name)
+                .take(1000);
             let suggestion = match suggest::nearest(&wanted.value, names) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "name a service of this file, as in depends_on = [\"database\"]".to_owned(),

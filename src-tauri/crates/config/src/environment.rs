@@ -57,6 +57,10 @@ pub(crate) fn read(service: &Fields<'_, '_>) -> BTreeMap<String, String> {
         if !fields.open(name.value, &text, &value.span()) {
             continue;
         }
+        if secrets::is_secret_name(name.value) && secrets::begins_like_key(&text) {
+            fields.refuse(name.value, "a secret", &value.span());
+            continue;
+        }
         if secrets::is_secret_name(name.value) && could_be_secret(&text) {
             report.warn(
                 &value.span(),

@@ -173,6 +173,12 @@ impl<'r, 'd> Fields<'r, 'd> {
         } else {
             "a secret"
         };
+        self.refuse(key, what, span);
+        false
+    }
+
+    /// Reports that a value is a secret, without quoting it.
+    pub(crate) fn refuse(&self, key: &str, what: &str, span: &Range<usize>) {
         let suggestion = if self.path.starts_with("services.") {
             "put it into a file named by `env_file`, readable only by you"
         } else {
@@ -187,7 +193,6 @@ impl<'r, 'd> Fields<'r, 'd> {
             .text(format!("{key} = …"))
             .suggest(suggestion),
         );
-        false
     }
 
     pub(crate) fn boolean(&self, key: &str) -> Option<bool> {

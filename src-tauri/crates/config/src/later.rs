@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use crate::fields::{At, Fields, short_name, type_name};
 use crate::report::{Finding, Report};
-use crate::{GatewayConfig, OtlpConfig, address, probe, secrets};
+use crate::{GatewayConfig, OtlpConfig, address, names, probe, secrets};
 
 /// What is kept of them already.
 pub(crate) struct Later {
@@ -88,15 +88,18 @@ fn each(
         return;
     };
     for (name, value) in fields.entries() {
-        if name.value.trim().is_empty() || secrets::is_secret(name.value) || name.value.len() > 128
-        {
+        // A route may be called as clients call models (`llama3.2:latest`); a `/` would mean a provider.
+        let judged = if section == "routes" {
+            check_route(name.value)
+        } else {
+            names::check(name.value)
+        };
+        if let Err(why) = judged {
             fields.report.error(
                 &name.span,
-                Finding::new(format!(
-                    "a name in `{section}` is empty, too long or a secret"
-                ))
-                .text(short_name(name.value))
-                .suggest(format!("for example {example}")),
+                Finding::new(format!("a name in `{section}` {why}"))
+                    .text(short_name(name.value))
+                    .suggest(format!("for example {example}")),
             );
             continue;
         }
@@ -127,6 +130,25 @@ fn each(
             },
         );
     }
+}
+
+fn check_route(name: &str) -> Result<(), &'static str> {
+    if name.trim().is_empty() {
+        return Err("is empty");
+    }
+    if name.contains('/') {
+        return Err("holds a `/`");
+    }
+    if name.chars().count() > 128 {
+        return Err("is longer than 128 characters");
+    }
+    if name.contains(char::is_whitespace) || name.contains(char::is_control) {
+        return Err("holds a blank");
+    }
+    if secrets::is_secret(name) {
+        return Err("looks like a secret");
+    }
+    Ok(())
 }
 
 /// A named table of a section.

@@ -20,6 +20,7 @@ mod fields;
 mod files;
 mod kinds;
 mod later;
+mod names;
 mod order;
 mod plan;
 mod probe;

@@ -10,6 +10,33 @@ use crate::secrets;
 /// Longest offending text that is quoted, in characters.
 const QUOTED: usize = 60;
 
+/// Settings whose value may be quoted even if it cannot be understood.
+const HARMLESS: &[&str] = &[
+    "allow_remote",
+    "allowed_hosts",
+    "autostart",
+    "command",
+    "cwd",
+    "depends_on",
+    "env_file",
+    "keep_awake",
+    "kind",
+    "limits",
+    "listen",
+    "live",
+    "log_level",
+    "logs",
+    "models",
+    "project",
+    "ready",
+    "replicas",
+    "restart",
+    "start_timeout",
+    "stop",
+    "targets",
+    "timeout",
+];
+
 /// What was found while reading one file.
 pub(crate) struct Report<'a> {
     source: &'a str,
@@ -118,11 +145,17 @@ impl<'a> Report<'a> {
         (line, column + 1)
     }
 
-    /// The whole line around an offset, secrets removed.
+    /// The whole line around an offset. Of a setting that is not known to be harmless only the name:
+    /// what does not parse cannot be judged.
     pub(crate) fn source_line(&self, offset: usize) -> String {
         let line = self.line(offset);
         let text = self.source.lines().nth(line - 1).unwrap_or("").trim();
-        secrets::redact_line(&shorten(text))
+        match text.split_once('=') {
+            Some((name, _)) if !HARMLESS.contains(&name.trim()) => {
+                secrets::redact_line(&shorten(&format!("{} = …", name.trim())))
+            }
+            _ => secrets::redact_line(&shorten(text)),
+        }
     }
 
     fn place(&self, span: &Range<usize>, finding: Finding) -> ConfigError {

@@ -46,6 +46,15 @@ const PREFIXES: &[(&str, usize)] = &[
 
 /// Whether a value looks like a key someone was given.
 pub(crate) fn looks_like_key(value: &str) -> bool {
+    has_key(value, |least| least)
+}
+
+/// Whether a value begins as a key does, however short: for variables whose name promises a secret.
+pub(crate) fn begins_like_key(value: &str) -> bool {
+    has_key(value, |_| 3)
+}
+
+fn has_key(value: &str, least: impl Fn(usize) -> usize) -> bool {
     if value.contains("-----BEGIN") && value.contains("PRIVATE KEY") {
         return true;
     }
@@ -57,7 +66,7 @@ pub(crate) fn looks_like_key(value: &str) -> bool {
         .any(|word| {
             PREFIXES.iter().any(|(prefix, rest)| {
                 word.strip_prefix(prefix).is_some_and(|tail| {
-                    tail.chars().count() >= *rest
+                    tail.chars().count() >= least(*rest)
                         && tail
                             .chars()
                             .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))

@@ -15,7 +15,7 @@ use crate::fields::{At, Fields, short_name, type_name};
 use crate::files::Paths;
 use crate::kinds;
 use crate::report::Finding;
-use crate::{command, environment, secrets};
+use crate::{command, environment, names};
 
 const KEYS: &[&str] = &[
     "kind",
@@ -79,7 +79,7 @@ pub(crate) fn read_all(root: &Fields<'_, '_>, paths: &Paths<'_>) -> Vec<Placed> 
     let mut all: Vec<Placed> = Vec::new();
     for (name, value) in services.entries() {
         let report = services.report;
-        if let Err(why) = check_name(name.value) {
+        if let Err(why) = names::check(name.value) {
             report.error(
                 &name.span,
                 Finding::new(format!("the service name {why}"))
@@ -124,32 +124,6 @@ pub(crate) fn read_all(root: &Fields<'_, '_>, paths: &Paths<'_>) -> Vec<Placed> 
         all.push(Reader { fields, paths }.read(name));
     }
     all
-}
-
-/// Names become folders, so they must never be paths.
-fn check_name(name: &str) -> Result<(), &'static str> {
-    if name.is_empty() {
-        return Err("is empty");
-    }
-    if name.contains(['/', '\\']) || name.contains("..") || name == "." || name == "~" {
-        return Err("looks like a path");
-    }
-    if name.len() > 64 {
-        return Err("is longer than 64 characters");
-    }
-    if !name
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    {
-        return Err("holds a character that is not allowed");
-    }
-    if secrets::is_secret(name) {
-        return Err("looks like a secret");
-    }
-    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-        return Err("must begin with a letter or a digit");
-    }
-    Ok(())
 }
 
 struct Reader<'f, 'r, 'd> {

@@ -1,0 +1,29 @@
+//! Names of services, providers and keys.
+
+use crate::secrets;
+
+/// Names become folders, so they must never be paths.
+pub(crate) fn check(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        return Err("is empty");
+    }
+    if name.contains(['/', '\\']) || name.contains("..") || name == "." || name == "~" {
+        return Err("looks like a path");
+    }
+    if name.len() > 64 {
+        return Err("is longer than 64 characters");
+    }
+    if !name
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    {
+        return Err("holds a character that is not allowed");
+    }
+    if secrets::is_secret(name) {
+        return Err("looks like a secret");
+    }
+    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Err("must begin with a letter or a digit");
+    }
+    Ok(())
+}
