@@ -310,7 +310,10 @@ mod tests {
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
-        assert_eq!(parse("studio-cockpit --version").unwrap_err().exit_code(), 0);
+        assert_eq!(
+            parse("studio-cockpit --version").unwrap_err().exit_code(),
+            0
+        );
     }
 
     #[test]

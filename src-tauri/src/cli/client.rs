@@ -20,8 +20,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::sse::Parser;
 pub use super::sse::Message;
+use super::sse::Parser;
 
 /// How long an answer to a question may take. Actions may take as long as they take.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -100,8 +100,9 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Problem> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| Problem::new(Code::Internal, "cannot write JSON").detail(error.to_string()))?;
+        let body = serde_json::to_vec(body).map_err(|error| {
+            Problem::new(Code::Internal, "cannot write JSON").detail(error.to_string())
+        })?;
         let (status, body) = self.request("POST", path, Some(body.into())).await?;
         understood(&accepted(status, body)?)
     }
@@ -124,22 +125,25 @@ impl Client {
             return Err(refused(status, &body));
         }
         let state = (response.into_body(), Parser::default(), self.clone());
-        Ok(stream::try_unfold(state, |(mut body, mut parser, client)| async move {
-            loop {
-                if let Some(message) = parser.next() {
-                    return Ok(Some((message, (body, parser, client))));
+        Ok(stream::try_unfold(
+            state,
+            |(mut body, mut parser, client)| async move {
+                loop {
+                    if let Some(message) = parser.next() {
+                        return Ok(Some((message, (body, parser, client))));
+                    }
+                    let Some(frame) = body.frame().await else {
+                        return Ok(None);
+                    };
+                    let frame = frame.map_err(|error| client.lost(&error))?;
+                    if let Some(piece) = frame.data_ref() {
+                        parser.feed(piece).map_err(|_| {
+                            Problem::new(Code::Internal, "the engine sent an endless message")
+                        })?;
+                    }
                 }
-                let Some(frame) = body.frame().await else {
-                    return Ok(None);
-                };
-                let frame = frame.map_err(|error| client.lost(&error))?;
-                if let Some(piece) = frame.data_ref() {
-                    parser.feed(piece).map_err(|_| {
-                        Problem::new(Code::Internal, "the engine sent an endless message")
-                    })?;
-                }
-            }
-        }))
+            },
+        ))
     }
 
     /// Sends a request; `stream` holds, for a live stream, where it resumes.
@@ -203,7 +207,9 @@ impl Client {
     fn lost(&self, error: &hyper::Error) -> Problem {
         Problem::new(Code::NotRunning, "the engine went away before it answered")
             .detail(format!("{}: {error}", self.socket.display()))
-            .remedy("the services go on; start it again with `studio-cockpit serve`, or open the app")
+            .remedy(
+                "the services go on; start it again with `studio-cockpit serve`, or open the app",
+            )
     }
 }
 
@@ -218,7 +224,12 @@ fn accepted(status: StatusCode, body: Bytes) -> Result<Bytes, Problem> {
 fn refused(status: StatusCode, body: &[u8]) -> Problem {
     serde_json::from_slice(body).unwrap_or_else(|_| {
         Problem::new(Code::Internal, format!("the engine answered {status}"))
-            .detail(String::from_utf8_lossy(body).chars().take(200).collect::<String>())
+            .detail(
+                String::from_utf8_lossy(body)
+                    .chars()
+                    .take(200)
+                    .collect::<String>(),
+            )
             .remedy("its version may differ from this program's; see `studio-cockpit status`")
     })
 }
@@ -227,7 +238,9 @@ fn understood<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| {
         Problem::new(Code::Internal, "the engine's answer is not understood")
             .detail(error.to_string())
-            .remedy("its version may differ from this program's; see `studio-cockpit status --json`")
+            .remedy(
+                "its version may differ from this program's; see `studio-cockpit status --json`",
+            )
     })
 }
 

@@ -89,7 +89,12 @@ fn write_problem(
         let text = serde_json::to_string(problem)?;
         return writeln!(out, "{text}");
     }
-    writeln!(out, "{} {}", style.paint(Tone::Bad, "error:"), problem.title)?;
+    writeln!(
+        out,
+        "{} {}",
+        style.paint(Tone::Bad, "error:"),
+        problem.title
+    )?;
     if let Some(detail) = &problem.detail {
         for line in detail.lines() {
             writeln!(out, "  {line}")?;

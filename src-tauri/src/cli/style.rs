@@ -239,7 +239,10 @@ mod tests {
         let colour = Style { colour: true };
         let hostile = "\x1b]0;owned\x07 \x1b[2J\x1b[31mred\x1b[0m\tok\u{9b}31m";
         let shown = printable(hostile, Style::PLAIN);
-        assert!(!shown.chars().any(|c| c.is_control() && c != '\t'), "{shown:?}");
+        assert!(
+            !shown.chars().any(|c| c.is_control() && c != '\t'),
+            "{shown:?}"
+        );
         assert!(shown.contains("red\tok"), "{shown:?}");
         let shown = printable(hostile, colour);
         assert!(shown.contains("\x1b[31mred\x1b[0m"));

@@ -17,17 +17,20 @@ pub(in crate::cli) fn launch(data_dir: Option<&Path>) -> Done {
     let without = "run `studio-cockpit serve` and then `studio-cockpit open` to use a browser";
     let app = beside(APP)?;
     if !app.is_file() {
-        return Err(Problem::new(Code::CommandMissing, "this installation has no window")
-            .detail(format!("{} is not there", app.display()))
-            .remedy(without)
-            .into());
-    }
-    if !has_display() {
         return Err(
-            Problem::new(Code::NotSupported, "there is no display to open a window on")
+            Problem::new(Code::CommandMissing, "this installation has no window")
+                .detail(format!("{} is not there", app.display()))
                 .remedy(without)
                 .into(),
         );
+    }
+    if !has_display() {
+        return Err(Problem::new(
+            Code::NotSupported,
+            "there is no display to open a window on",
+        )
+        .remedy(without)
+        .into());
     }
     let mut command = Command::new(&app);
     // Out of the terminal's process group: Ctrl-C here is not meant for the window.

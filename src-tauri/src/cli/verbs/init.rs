@@ -38,7 +38,10 @@ pub(in crate::cli) async fn init(reading: &Reading, write: bool) -> Done {
     tell_found(&plan.found)?;
     if write {
         writeln!(out, "Wrote {}", file.display())?;
-        writeln!(io::stderr(), "Next: studio-cockpit check, then studio-cockpit")?;
+        writeln!(
+            io::stderr(),
+            "Next: studio-cockpit check, then studio-cockpit"
+        )?;
     } else {
         write!(out, "{}", plan.toml)?;
         writeln!(
@@ -105,7 +108,10 @@ fn write_new(file: &Path, text: &str) -> Result<(), Problem> {
                 .detail(format!("{}: {error}", file.display()))
         }
     };
-    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+    if let Some(folder) = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

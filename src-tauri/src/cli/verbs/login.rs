@@ -35,7 +35,11 @@ pub(in crate::cli) async fn login(reading: &Reading, on: Option<bool>) -> Done {
         writeln!(out)?;
     } else if item.on {
         let path = item.path.map(|path| format!(" ({path})"));
-        writeln!(out, "The engine starts at login{}", path.unwrap_or_default())?;
+        writeln!(
+            out,
+            "The engine starts at login{}",
+            path.unwrap_or_default()
+        )?;
     } else {
         writeln!(out, "The engine does not start at login")?;
     }

@@ -56,7 +56,10 @@ pub(in crate::cli) async fn logs(reading: &Reading, wanted: &Wanted, follow: boo
     }
     let lines = client.get_bytes(&wanted.path(false)).await?;
     let mut out = io::stdout().lock();
-    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in lines
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
         printer.print(&mut out, line)?;
     }
     Ok(())
@@ -136,11 +139,9 @@ mod tests {
             zone: TimeZone::UTC,
         };
         let mut out = Vec::new();
-        let line = br#"{"at":"2026-01-01T10:20:30.5Z","instance":1,"stream":"stdout","text":"a\u0007b"}"#;
+        let line =
+            br#"{"at":"2026-01-01T10:20:30.5Z","instance":1,"stream":"stdout","text":"a\u0007b"}"#;
         printer.print(&mut out, line).unwrap();
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "10:20:30.500 [1] a␇b\n"
-        );
+        assert_eq!(String::from_utf8(out).unwrap(), "10:20:30.500 [1] a␇b\n");
     }
 }

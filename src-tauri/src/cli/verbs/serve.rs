@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use cockpit_config::LogLevel;
-use cockpit_model::Problem;
 
 use super::app;
 use super::check::home;

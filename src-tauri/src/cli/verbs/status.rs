@@ -57,7 +57,10 @@ fn write(out: &mut impl Write, style: Style, status: &Status, now: Timestamp) ->
             match status.config.state {
                 ConfigState::Ok => plain(engine.config_path.clone()),
                 ConfigState::Invalid => (
-                    format!("{} does not hold; the last good one is in force", engine.config_path),
+                    format!(
+                        "{} does not hold; the last good one is in force",
+                        engine.config_path
+                    ),
                     Tone::Bad,
                 ),
             },

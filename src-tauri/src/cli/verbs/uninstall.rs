@@ -49,10 +49,16 @@ pub(in crate::cli) async fn uninstall(common: &Common, yes: bool, data: Option<D
     match data {
         Some(Data::Keep) => writeln!(out, "  · keep the data in {folder}")?,
         Some(Data::Delete) => writeln!(out, "  · delete the data in {folder}")?,
-        None if yes => writeln!(out, "  · keep the data in {folder} (--delete-data deletes it)")?,
+        None if yes => writeln!(
+            out,
+            "  · keep the data in {folder} (--delete-data deletes it)"
+        )?,
         None => {}
     }
-    writeln!(out, "The program itself stays; remove it as you installed it.")?;
+    writeln!(
+        out,
+        "The program itself stays; remove it as you installed it."
+    )?;
     let data = match (yes, data) {
         (true, data) => data.unwrap_or(Data::Keep),
         (false, data) => {
@@ -119,7 +125,8 @@ fn has_shims(folder: &DataFolder) -> Result<bool, Problem> {
     })?;
     Ok(entries.flatten().any(|entry| {
         let path = entry.path();
-        path.extension().is_some_and(|extension| extension == "sock")
+        path.extension()
+            .is_some_and(|extension| extension == "sock")
             && path.file_name().is_some_and(|name| name != "engine.sock")
     }))
 }
@@ -127,7 +134,10 @@ fn has_shims(folder: &DataFolder) -> Result<bool, Problem> {
 fn steps(found: &Installed) -> Vec<String> {
     let mut steps = Vec::new();
     if let Some(services) = &found.running {
-        let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+        let names: Vec<&str> = services
+            .iter()
+            .map(|service| service.name.as_str())
+            .collect();
         if !names.is_empty() {
             steps.push(format!("stop the services: {}", names.join(", ")));
         }
@@ -166,13 +176,19 @@ async fn undo(common: &Common, found: Installed, data: Data) -> Done {
 /// Starts an engine that takes up what runs without one: only an engine can end it in order.
 async fn start_engine(common: &Common, found: &Installed) -> Result<(), Problem> {
     let failed = |detail: String| {
-        Problem::new(Code::ActionFailed, "the engine that would stop the services did not start")
-            .detail(detail)
-            .remedy("see what `studio-cockpit serve` says, then try again; nothing was deleted")
+        Problem::new(
+            Code::ActionFailed,
+            "the engine that would stop the services did not start",
+        )
+        .detail(detail)
+        .remedy("see what `studio-cockpit serve` says, then try again; nothing was deleted")
     };
     let own = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
     let mut command = Command::new(own);
-    command.arg("serve").arg("--data-dir").arg(found.folder.path());
+    command
+        .arg("serve")
+        .arg("--data-dir")
+        .arg(found.folder.path());
     if let Some(config) = &common.config {
         command.arg("--config").arg(config);
     }
