@@ -7,7 +7,7 @@ use crate::address::is_host;
 use crate::fields::{At, Fields, type_name};
 use crate::kinds::{FAILURES, Preset, SUCCESSES};
 use crate::report::Finding;
-use crate::{command, files};
+use crate::{command, files, secrets};
 
 const CHECKS: &[&str] = &["http", "tcp", "exec", "postgres", "log"];
 const KEYS: &[&str] = &[
@@ -141,7 +141,11 @@ fn check(probe: &Fields<'_, '_>, key: &str, paths: &files::Paths<'_>) -> Option<
         "postgres" => {
             let example = "postgres://127.0.0.1:{port}/postgres";
             let text = probe.open_text(key, example)?;
-            let judged = check_url(&text.value, &["postgres", "postgresql"]);
+            let judged = if secrets::names_password(&text.value) {
+                Err("cannot take a password by name; it uses PGPASSWORD of the service")
+            } else {
+                check_url(&text.value, &["postgres", "postgresql"])
+            };
             accept(probe, key, &text, judged, example).map(ProbeCheck::Postgres)
         }
         "exec" => {

@@ -79,15 +79,44 @@ fn has_key(value: &str, least: impl Fn(usize) -> usize) -> bool {
 pub(crate) fn has_url_password(value: &str) -> bool {
     value.match_indices("://").any(|(at, mark)| {
         let rest = value.get(at + mark.len()..).unwrap_or("");
-        let authority = rest
-            .split(|c: char| c.is_whitespace() || "/?#'\"".contains(c))
+        let url = rest
+            .split(|c: char| c.is_whitespace() || "'\"".contains(c))
             .next()
             .unwrap_or("");
-        authority
-            .rsplit_once('@')
-            .and_then(|(user, _)| user.split_once(':'))
-            .is_some_and(|(_, password)| !password.is_empty() && !is_reference(password))
+        let in_query = url
+            .split(['?', '&'])
+            .filter_map(|part| part.strip_prefix("password="))
+            .any(|password| !password.is_empty() && !is_reference(password));
+        in_query || url_password(url).is_some_and(|password| !is_reference(password))
     })
+}
+
+/// Whether a database URL names its password: `postgres://app:$DB_PASSWORD@host/app`.
+pub(crate) fn names_password(url: &str) -> bool {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    url_password(rest).is_some_and(is_reference)
+}
+
+/// The URL without the password it carries or names.
+pub(crate) fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    match (url_password(rest), rest.split_once(':')) {
+        (Some(password), Some((user, after))) => {
+            let after = after.get(password.len()..).unwrap_or_default();
+            format!("{scheme}://{user}{after}")
+        }
+        _ => url.to_owned(),
+    }
+}
+
+/// The password of `user:password@host/…`, if there is one.
+fn url_password(rest: &str) -> Option<&str> {
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let (credentials, _) = authority.rsplit_once('@')?;
+    let (_, password) = credentials.split_once(':')?;
+    (!password.is_empty()).then_some(password)
 }
 
 /// Whether the value is a secret by its own looks.

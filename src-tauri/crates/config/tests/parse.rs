@@ -71,7 +71,6 @@ fn the_contracts_example_says_what_it_says() {
     );
     assert_eq!(api.env_file.as_deref(), Some(Path::new("/data/.env")));
     assert_eq!(api.env["LOG_LEVEL"], "info");
-    assert_eq!(api.env["PORT"], "{port}");
     assert_eq!(api.replicas, 2);
     assert_eq!(api.listen_port(), Some(3000));
     let ready = api.ready.as_ref().unwrap();
@@ -158,6 +157,22 @@ fn the_file_overrides_a_preset() {
     assert_eq!(ollama.live, None);
     assert_eq!(ollama.stop.signal, "SIGTERM");
     assert_eq!(ollama.stop.grace, Duration::from_secs(1));
+}
+
+#[test]
+fn a_database_named_with_its_passwords_variable_is_probed_without() {
+    let db = one(
+        "[services.db]\nkind = \"postgres\"\nenv_file = \"db.env\"\n\
+         database = \"postgres://app:$DB_PASSWORD@127.0.0.1:5432/app\"\n",
+    );
+    assert_eq!(
+        db.options.database.as_deref(),
+        Some("postgres://app:$DB_PASSWORD@127.0.0.1:5432/app")
+    );
+    assert_eq!(
+        db.ready.unwrap().check,
+        ProbeCheck::Postgres("postgres://app@127.0.0.1:5432/app".to_owned())
+    );
 }
 
 #[test]

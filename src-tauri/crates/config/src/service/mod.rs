@@ -146,7 +146,7 @@ impl Reader<'_, '_, '_> {
         let depends_on = self.depends_on();
         let mut env = environment::read(fields);
         if matches!(run, Run::Process(_)) {
-            run::complete_env(kind, &preset, &run, listen.as_ref(), replicas, &mut env);
+            run::complete_env(&preset, listen.as_ref(), &mut env);
         }
         let (ready, live) = self.probes(kind, &preset, &options);
         if replicas > 1 {
@@ -215,7 +215,9 @@ impl Reader<'_, '_, '_> {
         let watched =
             kind == Kind::Url || (kind == Kind::Postgres && fields.get("command").is_none());
         for key in PROCESS_ONLY {
-            if watched && *key != "command" && fields.get(key).is_some() {
+            // A watched database's password comes from its environment.
+            let used = *key == "command" || (kind == Kind::Postgres && key.starts_with("env"));
+            if watched && !used && fields.get(key).is_some() {
                 fields.report.warn(
                     &fields.key_span(key),
                     Finding::new(format!(

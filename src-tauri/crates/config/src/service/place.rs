@@ -7,8 +7,8 @@ use cockpit_model::spec::{Kind, PresetOptions, ProbeCheck, ProbeSpec};
 use super::Reader;
 use crate::fields::At;
 use crate::kinds::Preset;
-use crate::probe;
 use crate::report::Finding;
+use crate::{probe, secrets};
 
 impl Reader<'_, '_, '_> {
     pub(super) fn cwd(&self) -> Option<PathBuf> {
@@ -161,7 +161,9 @@ impl Reader<'_, '_, '_> {
         }
         let usual = match (kind, &options.url, &options.database) {
             (Kind::Url, Some(url), _) => Some(ProbeCheck::Http(url.clone())),
-            (Kind::Postgres, _, Some(url)) => Some(ProbeCheck::Postgres(url.clone())),
+            (Kind::Postgres, _, Some(url)) => {
+                Some(ProbeCheck::Postgres(secrets::without_password(url)))
+            }
             _ => preset.ready.clone(),
         };
         let fields = &self.fields;

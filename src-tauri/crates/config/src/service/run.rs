@@ -262,26 +262,17 @@ impl Reader<'_, '_, '_> {
     }
 }
 
-/// The kind's own variables, and `PORT` where nothing else tells the process its port.
+/// The kind's own variables, where the file does not set them. `PORT` is the supervisor's to add.
 pub(super) fn complete_env(
-    kind: Kind,
     preset: &Preset,
-    run: &Run,
     listen: Option<&At<Address>>,
-    replicas: u16,
     env: &mut BTreeMap<String, String>,
 ) {
-    if let Some(listen) = listen {
-        for (name, value) in preset.env {
-            env.entry((*name).to_owned())
-                .or_insert_with(|| value.replace("{host}", &listen.value.host));
-        }
-    }
-    let told = matches!(run, Run::Process(words) if words.iter().any(|w| w.contains("{port}")))
-        || env.values().any(|value| value.contains("{port}"));
-    let listens = listen.is_some() || replicas > 1;
-    if listens && !told && matches!(kind, Kind::Command | Kind::Node) {
-        env.entry("PORT".to_owned())
-            .or_insert_with(|| "{port}".to_owned());
+    let Some(listen) = listen else {
+        return;
+    };
+    for (name, value) in preset.env {
+        env.entry((*name).to_owned())
+            .or_insert_with(|| value.replace("{host}", &listen.value.host));
     }
 }
