@@ -34,6 +34,7 @@ export function commands(app: App): Command[] {
       title: name,
       words: `go to service ${kindName(kind)} ${stateWords(state).label}`,
       group: 'Go to',
+      state,
       run: () => route.go({ screen: 'services', service: name, tab: 'summary' }),
     });
   }
@@ -45,16 +46,18 @@ export function commands(app: App): Command[] {
         title: `${actionVerb(action)} ${service.name}`,
         words: kindName(service.kind),
         group: 'Services',
+        state: service.state,
         run: () => actions.request(service, action),
       });
     }
   }
-  for (const { name, kind } of cockpit.services) {
+  for (const { name, kind, state } of cockpit.services) {
     out.push({
       id: `log:${name}`,
       title: `Log of ${name}`,
       words: `open logs output ${kindName(kind)}`,
       group: 'Logs',
+      state,
       run: () => route.go({ screen: 'services', service: name, tab: 'log' }),
     });
   }

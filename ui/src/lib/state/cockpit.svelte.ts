@@ -15,6 +15,10 @@ import { EMPTY_SERIES, extend } from './host-series';
 
 const MAX_EVENTS = 200;
 const MAX_MARKS = 100;
+/** The machine is sampled every second: a stream this silent comes from an engine that hangs. */
+const SILENT_MS = 8_000;
+/** A connection that takes this long to open is no connection. */
+const OPENING_MS = 3_000;
 /** Figures wait at most this long for their redraw. */
 const FIGURES_EVERY_MS = 1_000;
 
@@ -56,11 +60,15 @@ export class Cockpit {
   private waitingHost: HostSample | null = null;
   private figuresTimer: ReturnType<typeof setTimeout> | null = null;
   private figuresAt = 0;
+  private watchTimer: ReturnType<typeof setInterval> | null = null;
+  private watchedAt = 0;
+  private openingSince: number | null = null;
 
   constructor(readonly backend: Backend) {}
 
   start(): void {
-    this.following?.close();
+    this.stop();
+    this.watchTimer = setInterval(() => this.watch(), 1_000);
     this.following = follow(this.backend, '/api/events/stream', {
       message: (message) => this.message(message),
       link: (link) => this.linked(link),
@@ -72,6 +80,26 @@ export class Cockpit {
     this.following = null;
     if (this.figuresTimer !== null) clearTimeout(this.figuresTimer);
     this.figuresTimer = null;
+    if (this.watchTimer !== null) clearInterval(this.watchTimer);
+    this.watchTimer = null;
+  }
+
+  /** Notices an engine that keeps its connections and says nothing. */
+  private watch(): void {
+    const now = Date.now();
+    const slept = now - this.watchedAt > 5_000;
+    this.watchedAt = now;
+    // After a sleep of this page or the machine the silence is ours.
+    if (slept) {
+      if (this.openingSince !== null) this.openingSince = now;
+      if (this.heardAt !== null) this.heardAt = now;
+      return;
+    }
+    if (this.link.state === 'live' && this.heardAt !== null && now - this.heardAt > SILENT_MS) {
+      this.lostSince ??= this.heardAt;
+    } else if (this.openingSince !== null && now - this.openingSince > OPENING_MS) {
+      this.lostSince ??= this.openingSince;
+    }
   }
 
   retryNow(): void {
@@ -97,6 +125,7 @@ export class Cockpit {
 
   private linked(link: Link): void {
     this.link = link;
+    this.openingSince = link.state === 'connecting' ? Date.now() : null;
     switch (link.state) {
       case 'live':
         this.heard();
@@ -115,6 +144,7 @@ export class Cockpit {
     }
   }
 
+  /** `heardAt` also tells a silent engine from one that was never there. */
   private heard(): void {
     this.heardAt = Date.now();
     this.lostSince = null;

@@ -43,17 +43,17 @@ export class LogRing {
   push(lines: LogLine[], overlapping = false): number {
     const newest = this.rows[this.rows.length - 1];
     let added = 0;
+    // A new array each time: who holds the old one can tell that there is more.
+    const rows = this.rows.slice();
     for (const line of lines) {
       if (overlapping && newest !== undefined && compareTimes(line.at, newest.at) <= 0) continue;
-      this.rows.push({ ...line, number: this.next, haystack: plain(line.text).toLowerCase() });
+      rows.push({ ...line, number: this.next, haystack: plain(line.text).toLowerCase() });
       this.next += 1;
       added += 1;
     }
-    const over = this.rows.length - this.capacity;
-    if (over > 0) {
-      this.rows = this.rows.slice(over);
-      this.dropped += over;
-    }
+    const over = Math.max(0, rows.length - this.capacity);
+    this.rows = over > 0 ? rows.slice(over) : rows;
+    this.dropped += over;
     return added;
   }
 

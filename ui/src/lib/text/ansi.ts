@@ -12,9 +12,9 @@ export interface Span {
 }
 
 // CSI, OSC (ended by BEL or ST), and the two-byte escapes.
-// eslint-disable-next-line no-control-regex
+
 const ESCAPE = /\x1b(?:\[([0-9;:?]*)([ -/]*[@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_a-z])/g;
-// eslint-disable-next-line no-control-regex
+
 const CONTROL = /[\x00-\x08\x0b-\x1f\x7f]/g;
 
 /** The text without any colour or control. */

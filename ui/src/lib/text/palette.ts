@@ -1,11 +1,15 @@
 /** Finding a command by a few of its letters. */
 
+import type { InstanceState } from '../types';
+
 export interface Command {
   id: string;
   title: string;
   /** Further words it is found by. */
   words: string;
   group: string;
+  /** The state of the service it is about. */
+  state?: InstanceState;
   keys?: string;
   run: () => void;
 }
