@@ -46,9 +46,9 @@ pub trait Surroundings: Send + Sync {
     /// Who listens on a TCP port of this machine. May take long: asked only when a bind failed.
     fn port_holder(&self, port: u16) -> BoxFuture<'_, Option<PortHolder>>;
 
-    /// Ends a foreign process in its owner's way (`brew services stop`, quit the app, `systemctl stop`).
+    /// Ends the foreign process that holds the port, in its owner's way (`brew services stop`, quit the app, `systemctl stop`).
     /// Called only when a person asked for it.
-    fn take_over(&self, holder: PortHolder) -> BoxFuture<'_, Result<(), Problem>>;
+    fn take_over(&self, port: u16, holder: PortHolder) -> BoxFuture<'_, Result<(), Problem>>;
 }
 
 /// What must outlive the engine. Called from the actors: it must not block for long.

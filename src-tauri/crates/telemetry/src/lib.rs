@@ -100,6 +100,11 @@ impl Bus {
         self.ring().last
     }
 
+    /// How many subscriptions are alive.
+    pub fn readers(&self) -> usize {
+        self.shared.live.receiver_count()
+    }
+
     /// Everything from now on; with `after`, first what was kept since that number.
     pub fn subscribe(&self, after: Option<u64>) -> impl Stream<Item = Event> + Send + use<> {
         let (live, cursor, backlog) = {

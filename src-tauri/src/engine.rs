@@ -1,0 +1,380 @@
+//! Builds every part from the configuration and wires them: the one place where all meet.
+//!
+//! Theory of operation. [`run`] takes the data folder (one engine each, held by a lock), opens the
+//! two databases, opens the two doors of the API, hands the services to the supervisor, and then
+//! waits for a signal or for a client's word. Beside it run a thread that measures the machine each
+//! second ([`pulse`]), and tasks that read a saved configuration again ([`reload`]) and that act on
+//! events ([`follow`]): the verdict, desktop notifications, keeping the machine awake.
+//!
+//! The services do not end with the engine: their shims hold them, and the next engine finds them.
+//!
+//! **Invariant:** a configuration that does not hold starts nothing and touches nothing that runs.
+
+mod adapters;
+mod cockpit;
+mod demo;
+mod folder;
+mod follow;
+mod pulse;
+mod reload;
+mod ui;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use cockpit_api::Access;
+use cockpit_config::Config;
+use cockpit_model::host::HostSample;
+use cockpit_model::verdict::{ConfigError, ConfigState, ConfigStatus, EngineInfo};
+use cockpit_model::{Code, EventBody, Mark, Problem, Timestamp, Verdict};
+use cockpit_store::{Opened, StateDb, Telemetry};
+use cockpit_supervisor::{Parts, Supervisor};
+use cockpit_telemetry::Bus;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::folder::{DataFolder, EngineFile};
+
+/// The version a client compares with its own.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How an engine is started.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Where its data is.
+    pub data: DataFolder,
+    /// The configuration; none: `cockpit.toml` in the data folder.
+    pub config: Option<PathBuf>,
+    /// Whether the services end with it when a signal ends it.
+    pub stop_services_on_exit: bool,
+    /// Whether to serve even though the configuration does not hold, and to start the services once
+    /// it is mended. For an engine nobody watches a terminal of.
+    pub await_config: bool,
+    /// Whether this is the bundled demo stack.
+    pub demo: bool,
+}
+
+/// Why an engine did not start. Nothing was started or touched.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration does not hold.
+    Config(Vec<ConfigError>),
+    /// Something else.
+    Problem(Problem),
+}
+
+impl From<Problem> for StartError {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+/// How a running engine is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ending {
+    stop_services: bool,
+}
+
+/// All that the API's answers are made of.
+struct Engine {
+    info: EngineInfo,
+    data: DataFolder,
+    config_path: PathBuf,
+    home: PathBuf,
+    bus: Bus,
+    state: Arc<StateDb>,
+    telemetry: Telemetry,
+    adapters: adapters::Adapters,
+    /// Absent until a configuration has held once.
+    supervisor: OnceLock<Supervisor>,
+    config: Mutex<ConfigStatus>,
+    /// The configuration in force.
+    settings: Mutex<Option<Arc<Config>>>,
+    verdict: Mutex<Option<Verdict>>,
+    latest: Mutex<Option<HostSample>>,
+    ending: watch::Sender<Option<Ending>>,
+}
+
+/// Runs an engine until a signal or a client ends it.
+///
+/// # Errors
+/// Nothing was started or touched when it answers one.
+pub async fn run(options: EngineOptions) -> Result<(), StartError> {
+    let _lock = folder::claim(&options.data)?;
+    let config_path = match &options.config {
+        None if options.demo => demo::prepare(&options.data)?,
+        None => options.data.config(),
+        Some(path) => path.clone(),
+    };
+    let home = cockpit_platform::paths::home().unwrap_or_else(|| PathBuf::from("/"));
+    let loaded = reload::load(&config_path, &home);
+    let config = match loaded {
+        Ok(config) => Ok(Arc::new(config)),
+        Err(errors) if options.await_config => Err(errors),
+        Err(errors) => return Err(StartError::Config(errors)),
+    };
+    let listen = config
+        .as_ref()
+        .map_or_else(|_| reload::usual_listen(), |c| c.cockpit.listen);
+    let tcp = folder::bind_tcp(listen).await?;
+    let token = folder::token(&options.data)?;
+    let unix = folder::bind_unix(&options.data)?;
+    let engine = Arc::new(open(&options, config_path, home, config.as_ref().err())?);
+    engine.publish_opening();
+    folder::announce(&options.data, &engine.info, &tcp)?;
+    let access = access(&tcp, token, config.as_deref().ok())?;
+
+    let stopping = CancellationToken::new();
+    let api: Arc<dyn cockpit_api::Cockpit> = Arc::new(cockpit::Door(Arc::clone(&engine)));
+    let router = cockpit_api::router(api, ui::embedded());
+    let doors = [
+        tokio::spawn(cockpit_api::serve_tcp(
+            tcp,
+            router.clone(),
+            access,
+            stopping.clone().cancelled_owned(),
+        )),
+        tokio::spawn(cockpit_api::serve_unix(
+            unix,
+            router,
+            stopping.clone().cancelled_owned(),
+        )),
+    ];
+    let pulse = pulse::start(&engine, stopping.clone());
+    let tasks = [
+        tokio::spawn(follow::run(Arc::clone(&engine), stopping.clone())),
+        tokio::spawn(reload::watch(Arc::clone(&engine), stopping.clone())),
+    ];
+    if let Ok(config) = config {
+        engine.supervise(config).await?;
+    }
+    let ending = engine.ended(options.stop_services_on_exit).await;
+    tracing::info!(stop_services = ending.stop_services, "the engine ends");
+
+    if let Some(supervisor) = engine.supervisor.get() {
+        supervisor.shutdown(ending.stop_services).await;
+    }
+    stopping.cancel();
+    for task in doors.into_iter().chain(tasks) {
+        let _ = task.await;
+    }
+    let _ = tokio::task::spawn_blocking(move || pulse.join()).await;
+    let closing = Arc::clone(&engine);
+    let _ = tokio::task::spawn_blocking(move || closing.telemetry.flush()).await;
+    folder::withdraw(&options.data);
+    Ok(())
+}
+
+/// Opens the databases and sets the parts side by side; nothing moves yet.
+fn open(
+    options: &EngineOptions,
+    config_path: PathBuf,
+    home: PathBuf,
+    errors: Option<&Vec<ConfigError>>,
+) -> Result<Engine, Problem> {
+    let storage = |error: cockpit_store::Error| Problem::new(Code::Storage, error.to_string());
+    let (state, state_opened) =
+        StateDb::open(&options.data.path().join("state.db")).map_err(storage)?;
+    let (telemetry, telemetry_opened) =
+        Telemetry::open(&options.data.path().join("telemetry.db")).map_err(storage)?;
+    let bus = Bus::new(telemetry.last_seq());
+    let engine = Engine {
+        info: EngineInfo {
+            version: VERSION.to_owned(),
+            pid: std::process::id(),
+            started_at: Timestamp::now(),
+            data_dir: options.data.path().display().to_string(),
+            config_path: config_path.display().to_string(),
+            demo: options.demo,
+        },
+        data: options.data.clone(),
+        config_path,
+        adapters: adapters::Adapters::new(home.clone()),
+        home,
+        bus,
+        state: Arc::new(state),
+        telemetry,
+        supervisor: OnceLock::new(),
+        config: Mutex::new(ConfigStatus {
+            state: if errors.is_some() {
+                ConfigState::Invalid
+            } else {
+                ConfigState::Ok
+            },
+            errors: errors.cloned().unwrap_or_default(),
+            warnings: Vec::new(),
+        }),
+        settings: Mutex::new(None),
+        verdict: Mutex::new(None),
+        latest: Mutex::new(None),
+        ending: watch::Sender::new(None),
+    };
+    engine.say_if_in_trouble("state.db", &state_opened);
+    engine.say_if_in_trouble("telemetry.db", &telemetry_opened);
+    Ok(engine)
+}
+
+fn access(tcp: &TcpListener, token: String, config: Option<&Config>) -> Result<Access, Problem> {
+    let listen = tcp.local_addr().map_err(|error| {
+        Problem::new(Code::Internal, "the listener has no address").detail(error.to_string())
+    })?;
+    let allowed_hosts = config
+        .map(|c| c.cockpit.allowed_hosts.clone())
+        .unwrap_or_default();
+    Ok(Access {
+        token,
+        listen,
+        allowed_hosts,
+        allowed_origins: Vec::new(),
+    })
+}
+
+impl Engine {
+    /// Puts the first configuration that holds in force.
+    async fn supervise(&self, config: Arc<Config>) -> Result<(), Problem> {
+        self.adapters.obey(&config);
+        let supervisor = Supervisor::start(self.parts()?, config.services.clone())
+            .await
+            .map_err(|error| Problem::new(Code::Storage, error.to_string()))?;
+        let adopted = supervisor.adopted();
+        // Only one task comes here: the start, or the reload that first saw the file hold.
+        let _ = self.supervisor.set(supervisor);
+        self.config().warnings.clone_from(&config.warnings);
+        *self.settings() = Some(config);
+        self.publish(EventBody::Mark(Mark::EngineStarted {
+            version: VERSION.to_owned(),
+            adopted,
+        }));
+        Ok(())
+    }
+
+    fn parts(&self) -> Result<Parts, Problem> {
+        let manual_stops = self
+            .state
+            .manual_stops()
+            .map_err(|error| Problem::new(Code::Storage, error.to_string()))?;
+        let bus = self.bus.clone();
+        let telemetry = self.telemetry.clone();
+        Ok(Parts {
+            run_dir: cockpit_platform::paths::run_dir(self.data.path())?,
+            log_dir: self.data.path().join("logs"),
+            shim: sibling("studio-cockpit-shim")?,
+            surroundings: self.adapters.surroundings(),
+            drivers: self.adapters.drivers(),
+            events: Arc::new(move |body| publish(&bus, &telemetry, body)),
+            memory: Arc::new(adapters::ManualStops(Arc::clone(&self.state))),
+            manual_stops: manual_stops.into_keys().collect(),
+        })
+    }
+
+    fn publish(&self, body: EventBody) {
+        publish(&self.bus, &self.telemetry, body);
+    }
+
+    fn publish_opening(&self) {
+        let config = self.config().clone();
+        if config.state == ConfigState::Invalid {
+            let summary = config
+                .errors
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            self.publish(EventBody::Config { ok: false, summary });
+        }
+    }
+
+    fn say_if_in_trouble(&self, name: &str, opened: &Opened) {
+        let message = match opened {
+            Opened::Fresh | Opened::Ok => return,
+            Opened::SetAside { moved_to, why } => format!(
+                "{name} was damaged ({why}); it is kept as {} and a new one was begun",
+                moved_to.display()
+            ),
+            Opened::Unavailable { why } => format!(
+                "{name} cannot be written ({why}); the services are kept up without it; make room on \
+                 the disk, or the folder writable"
+            ),
+        };
+        tracing::error!("{message}");
+        self.publish(EventBody::Cockpit {
+            level: "error".to_owned(),
+            message,
+        });
+    }
+
+    /// Resolves when a signal or a client ends the engine.
+    async fn ended(&self, stop_services: bool) -> Ending {
+        let mut asked = self.ending.subscribe();
+        let asked = asked.wait_for(Option::is_some);
+        tokio::select! {
+            asked = asked => {
+                asked.ok().and_then(|ending| *ending).unwrap_or(Ending { stop_services: false })
+            }
+            () = signalled() => Ending { stop_services },
+        }
+    }
+
+    fn config(&self) -> MutexGuard<'_, ConfigStatus> {
+        whole(&self.config)
+    }
+
+    fn settings(&self) -> MutexGuard<'_, Option<Arc<Config>>> {
+        whole(&self.settings)
+    }
+}
+
+/// Tells the bus, and the store what is kept. Never waits.
+fn publish(bus: &Bus, telemetry: &Telemetry, body: EventBody) {
+    let kept = !body.is_live_only();
+    let event = bus.publish(Timestamp::now(), body);
+    if kept {
+        telemetry.record_event(&event);
+    }
+}
+
+/// Locks what is replaced in one move, and therefore whole even after a panic elsewhere.
+fn whole<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = match signal(SignalKind::terminate()) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%error, "cannot listen for SIGTERM");
+            return std::future::pending().await;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// An executable that is installed beside this one.
+fn sibling(name: &str) -> Result<PathBuf, Problem> {
+    let missing = |detail: String| {
+        Problem::new(Code::Internal, format!("{name} is not beside this program"))
+            .detail(detail)
+            .remedy("install the whole package again")
+    };
+    let own = std::env::current_exe().map_err(|error| missing(error.to_string()))?;
+    let path = own.parent().unwrap_or_else(|| Path::new("/")).join(name);
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(missing(path.display().to_string()))
+    }
+}
+
+/// What [`folder::announce`] writes.
+fn engine_file(info: &EngineInfo, listen: std::net::SocketAddr) -> EngineFile {
+    EngineFile {
+        pid: info.pid,
+        version: info.version.clone(),
+        listen,
+        started_at: info.started_at,
+    }
+}

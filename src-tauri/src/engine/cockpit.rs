@@ -1,0 +1,331 @@
+//! The engine as the API asks it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cockpit_api::{Chart, ChartFormat, ChartKind, Cockpit, Found, Live, LoginItem, Plan};
+use cockpit_model::host::HostView;
+use cockpit_model::logs::{LogLine, LogQuery};
+use cockpit_model::spec::Kind;
+use cockpit_model::verdict::Counts;
+use cockpit_model::{
+    Action, Code, Event, EventBody, Mark, Problem, Service, Status, Timestamp, Verdict,
+};
+use cockpit_platform::login;
+use cockpit_supervisor::Supervisor;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use super::{Ending, Engine, sibling, whole};
+
+/// Points of a chart for a report: more than its pixels hold would only cost.
+const CHART_POINTS: usize = 720;
+
+/// The engine behind the API's trait.
+pub(super) struct Door(pub(super) Arc<Engine>);
+
+impl Engine {
+    /// The status with these services.
+    pub(super) fn status_of(&self, services: &[Service]) -> Status {
+        let verdict = whole(&self.verdict).clone();
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Status {
+            verdict: verdict.unwrap_or_else(|| Verdict::of(services, Timestamp::now())),
+            config: self.config().clone(),
+            services: Counts {
+                ready: count(services.iter().filter(|s| s.is_ready()).count()),
+                total: count(services.len()),
+            },
+            incidents_open: 0,
+            engine: self.info.clone(),
+        }
+    }
+
+    fn supervisor(&self) -> Result<Supervisor, Problem> {
+        self.supervisor.get().cloned().ok_or_else(|| {
+            Problem::new(
+                Code::ConfigInvalid,
+                "no services run: the configuration does not hold yet",
+            )
+            .detail(
+                self.config()
+                    .errors
+                    .first()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+            )
+            .remedy("mend the file; it is read again when saved")
+        })
+    }
+
+    fn known(&self, name: &str) -> Result<Service, Problem> {
+        let found = self.supervisor.get().and_then(|s| s.service(name));
+        found.ok_or_else(|| {
+            Problem::new(
+                Code::UnknownService,
+                format!("no service is called `{name}`"),
+            )
+            .remedy("see `studio-cockpit services` for their names")
+        })
+    }
+}
+
+fn storage(error: impl std::fmt::Display) -> Problem {
+    Problem::new(Code::Storage, error.to_string())
+}
+
+/// Runs what reads the disk on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| {
+            Err(Problem::new(Code::Internal, "a task of the engine failed")
+                .detail(error.to_string()))
+        })
+}
+
+impl Cockpit for Door {
+    fn status(&self) -> Status {
+        self.0.status_of(&self.services())
+    }
+
+    fn services(&self) -> Vec<Service> {
+        self.0
+            .supervisor
+            .get()
+            .map(Supervisor::services)
+            .unwrap_or_default()
+    }
+
+    fn service(&self, name: &str) -> Result<Service, Problem> {
+        self.0.known(name)
+    }
+
+    fn act(&self, name: String, action: Action) -> BoxFuture<'static, Result<Service, Problem>> {
+        let engine = Arc::clone(&self.0);
+        async move {
+            let supervisor = engine.supervisor()?;
+            engine.known(&name)?;
+            tracing::info!(
+                service = name,
+                action = action.as_str(),
+                "asked by a person"
+            );
+            if matches!(action, Action::Restart | Action::TakeOver) {
+                engine.publish(EventBody::Mark(Mark::Restart {
+                    service: name.clone(),
+                }));
+            }
+            // In a task of its own: a client that hangs up does not undo what has begun.
+            let acting = tokio::spawn(async move { supervisor.act(&name, action).await });
+            acting.await.unwrap_or_else(|error| {
+                Err(Problem::new(Code::Internal, "the action failed").detail(error.to_string()))
+            })
+        }
+        .boxed()
+    }
+
+    fn stop_all(&self) -> BoxFuture<'static, Result<Vec<Service>, Problem>> {
+        let engine = Arc::clone(&self.0);
+        async move {
+            let supervisor = engine.supervisor()?;
+            let stopping = tokio::spawn(async move { supervisor.stop_all().await });
+            stopping.await.unwrap_or_else(|error| {
+                Err(Problem::new(Code::Internal, "stopping failed").detail(error.to_string()))
+            })
+        }
+        .boxed()
+    }
+
+    fn logs(
+        &self,
+        name: String,
+        query: LogQuery,
+    ) -> BoxFuture<'static, Result<Vec<LogLine>, Problem>> {
+        let engine = Arc::clone(&self.0);
+        async move {
+            engine.known(&name)?;
+            engine.supervisor()?.logs(&name, query).await
+        }
+        .boxed()
+    }
+
+    fn follow(
+        &self,
+        name: String,
+        query: LogQuery,
+    ) -> BoxFuture<'static, Result<Live<LogLine>, Problem>> {
+        let engine = Arc::clone(&self.0);
+        async move {
+            engine.known(&name)?;
+            let lines: Live<LogLine> = engine.supervisor()?.follow(&name, query).await?;
+            Ok(lines)
+        }
+        .boxed()
+    }
+
+    fn host(
+        &self,
+        window: Duration,
+        points: usize,
+    ) -> BoxFuture<'static, Result<HostView, Problem>> {
+        let engine = Arc::clone(&self.0);
+        async move {
+            let now = whole(&engine.latest).clone().ok_or_else(|| {
+                Problem::new(Code::Busy, "the machine has not been measured yet")
+                    .remedy("ask again in a second")
+            })?;
+            let series = blocking(move || {
+                engine
+                    .telemetry
+                    .host_series(window, points, Timestamp::now())
+                    .map_err(storage)
+            });
+            Ok(HostView {
+                now,
+                series: series.await?,
+            })
+        }
+        .boxed()
+    }
+
+    fn events(
+        &self,
+        limit: usize,
+        service: Option<String>,
+    ) -> BoxFuture<'static, Result<Vec<Event>, Problem>> {
+        let engine = Arc::clone(&self.0);
+        blocking(move || {
+            engine
+                .telemetry
+                .events(limit, service.as_deref())
+                .map_err(storage)
+        })
+        .boxed()
+    }
+
+    fn subscribe(&self, after: Option<u64>) -> Live<Event> {
+        Box::pin(self.0.bus.subscribe(after))
+    }
+
+    fn unload_model(
+        &self,
+        service: String,
+        model: String,
+    ) -> BoxFuture<'static, Result<Service, Problem>> {
+        let engine = Arc::clone(&self.0);
+        async move {
+            engine.known(&service)?;
+            let settings = engine.settings().clone();
+            let spec = settings.as_ref().and_then(|config| {
+                config
+                    .services
+                    .iter()
+                    .find(|s| s.name == service && s.kind == Kind::Ollama)
+            });
+            let spec = spec.ok_or_else(|| {
+                Problem::new(Code::NotSupported, format!("{service} holds no models"))
+                    .remedy("only services of kind `ollama` do")
+            })?;
+            cockpit_presets::ollama::unload(spec, &model).await?;
+            let seen = engine.supervisor()?.inspect_now(&service).await;
+            seen.map_or_else(|| engine.known(&service), Ok)
+        }
+        .boxed()
+    }
+
+    fn chart(&self, chart: Chart) -> BoxFuture<'static, Result<Vec<u8>, Problem>> {
+        let engine = Arc::clone(&self.0);
+        blocking(move || {
+            let now = Timestamp::now();
+            let series = engine
+                .telemetry
+                .host_series(chart.window, CHART_POINTS, now)
+                .map_err(storage)?;
+            let kind = match chart.kind {
+                ChartKind::Cpu => cockpit_charts::Kind::Cpu,
+                ChartKind::Memory => cockpit_charts::Kind::Memory,
+            };
+            let format = match chart.format {
+                ChartFormat::Svg => cockpit_charts::Format::Svg,
+                ChartFormat::Png => cockpit_charts::Format::Png,
+            };
+            cockpit_charts::render(kind, format, &series, now, chart.window)
+                .map_err(|error| Problem::new(Code::Internal, error.to_string()))
+        })
+        .boxed()
+    }
+
+    fn detect(&self) -> BoxFuture<'static, Result<Plan, Problem>> {
+        let engine = Arc::clone(&self.0);
+        async move {
+            let found = cockpit_presets::detect::detect(engine.adapters.presets()).await;
+            let toml = cockpit_presets::detect::plan_toml(&found);
+            let found = found
+                .into_iter()
+                .map(|d| Found {
+                    name: d.name,
+                    kind: d.kind.as_str().to_owned(),
+                    evidence: d.evidence,
+                })
+                .collect();
+            // The demo's own file is not the person's: that one is in the usual place.
+            let path = if engine.info.demo {
+                crate::cli::folder::DataFolder::new(None)?.config()
+            } else {
+                engine.config_path.clone()
+            };
+            Ok(Plan {
+                found,
+                toml,
+                path: path.display().to_string(),
+            })
+        }
+        .boxed()
+    }
+
+    fn shutdown(&self, stop_services: bool) -> BoxFuture<'static, Result<(), Problem>> {
+        self.0.ending.send_replace(Some(Ending { stop_services }));
+        futures_util::future::ready(Ok(())).boxed()
+    }
+
+    fn login_item(&self) -> BoxFuture<'static, Result<LoginItem, Problem>> {
+        async {
+            login::LoginItem::new()?
+                .status()
+                .await
+                .map(|status| item(&status))
+        }
+        .boxed()
+    }
+
+    fn set_login_item(&self, on: bool) -> BoxFuture<'static, Result<LoginItem, Problem>> {
+        let engine = Arc::clone(&self.0);
+        async move {
+            let login = login::LoginItem::new()?;
+            let status = if on {
+                let config = (engine.config_path != engine.data.config())
+                    .then(|| engine.config_path.clone());
+                let start = login::Start {
+                    exe: sibling("studio-cockpit")?,
+                    data_dir: engine.data.path().to_path_buf(),
+                    config,
+                };
+                login.enable(&start).await?
+            } else {
+                login.disable().await?
+            };
+            Ok(item(&status))
+        }
+        .boxed()
+    }
+}
+
+fn item(status: &login::LoginStatus) -> LoginItem {
+    LoginItem {
+        on: status.on,
+        path: Some(status.path.display().to_string()),
+    }
+}

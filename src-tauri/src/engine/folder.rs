@@ -1,0 +1,180 @@
+//! The data folder as its engine holds it: the lock, the token, the sockets, the announcement.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use cockpit_model::verdict::EngineInfo;
+use cockpit_model::{Code, Problem};
+use rand::Rng as _;
+use rustix::fs::{FlockOperation, flock};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::engine_file;
+use crate::cli::folder::DataFolder;
+
+/// Bytes of the token before they are written in hexadecimal.
+const TOKEN_BYTES: usize = 32;
+
+/// Holds the data folder while it lives; the system lets go of it however the process ends.
+pub(super) struct Claim {
+    _lock: File,
+}
+
+/// Makes the data folder if need be and takes it for this process alone.
+///
+/// # Errors
+/// [`Code::AlreadyRunning`] naming the engine that holds it, [`Code::Storage`] when the folder
+/// cannot be made or written.
+pub(super) fn claim(data: &DataFolder) -> Result<Claim, Problem> {
+    let path = data.path();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| storage("the data folder cannot be made", path, &error))?;
+    let lock_path = path.join("engine.lock");
+    let mut lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(&lock_path)
+        .map_err(|error| storage("the engine's lock cannot be opened", &lock_path, &error))?;
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut pid = String::new();
+        let _ = lock.read_to_string(&mut pid);
+        let running = match data.read_engine_file() {
+            Ok(file) => format!(
+                "pid {}, version {}, at {}",
+                file.pid, file.version, file.listen
+            ),
+            Err(_) => format!("pid {}", pid.trim()),
+        };
+        return Err(Problem::new(
+            Code::AlreadyRunning,
+            "a cockpit already runs on this data folder",
+        )
+        .detail(format!("{}: {running}", path.display()))
+        .remedy("use that one, or give this one another folder with --data-dir"));
+    }
+    let written = lock
+        .set_len(0)
+        .and_then(|()| write!(lock, "{}", std::process::id()));
+    written.map_err(|error| storage("the engine's lock cannot be written", &lock_path, &error))?;
+    Ok(Claim { _lock: lock })
+}
+
+/// The bearer token: the file's, or a new one.
+///
+/// # Errors
+/// [`Code::Storage`] when it can be neither read nor made.
+pub(super) fn token(data: &DataFolder) -> Result<String, Problem> {
+    let path = data.token();
+    if let Ok(token) = data.read_token()
+        && token.len() >= TOKEN_BYTES
+    {
+        let own = std::fs::set_permissions(&path, Permissions::from_mode(0o600));
+        own.map_err(|error| storage("the token cannot be made private", &path, &error))?;
+        return Ok(token);
+    }
+    let mut bytes = [0_u8; TOKEN_BYTES];
+    rand::rng().fill(&mut bytes);
+    let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    replace(&path, &token)
+        .map_err(|error| storage("the token cannot be written", &path, &error))?;
+    Ok(token)
+}
+
+/// Opens the TCP door.
+///
+/// # Errors
+/// [`Code::PortConflict`] naming who holds the port.
+pub(super) async fn bind_tcp(listen: SocketAddr) -> Result<TcpListener, Problem> {
+    match TcpListener::bind(listen).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let holder = match cockpit_platform::ports::holder(listen.port()).await {
+                Some(holder) => holder.described,
+                None => "another process".to_owned(),
+            };
+            Err(
+                Problem::new(Code::PortConflict, format!("{listen} is held by {holder}"))
+                    .remedy("end it, or set another address with [cockpit] listen"),
+            )
+        }
+        Err(error) => Err(
+            Problem::new(Code::Internal, format!("cannot listen on {listen}"))
+                .detail(error.to_string())
+                .remedy("set another address with [cockpit] listen"),
+        ),
+    }
+}
+
+/// Opens the unix door, mode 0600. Only the holder of the lock may call it: what lies there is stale.
+///
+/// # Errors
+/// [`Code::Storage`] when the socket cannot be made.
+pub(super) fn bind_unix(data: &DataFolder) -> Result<UnixListener, Problem> {
+    let path = data.socket()?;
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(storage("the old socket cannot be removed", &path, &error));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)
+        .map_err(|error| storage("the engine's socket cannot be made", &path, &error))?;
+    // The folder is 0700, so nobody could have connected in between.
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600))
+        .map_err(|error| storage("the engine's socket cannot be made private", &path, &error))?;
+    Ok(listener)
+}
+
+/// Writes `engine.json`, by which clients find the TCP door.
+///
+/// # Errors
+/// [`Code::Storage`] when it cannot be written.
+pub(super) fn announce(
+    data: &DataFolder,
+    info: &EngineInfo,
+    tcp: &TcpListener,
+) -> Result<(), Problem> {
+    let path = data.engine_file();
+    let text = tcp.local_addr().and_then(|listen| {
+        serde_json::to_string(&engine_file(info, listen)).map_err(io::Error::other)
+    });
+    text.and_then(|text| replace(&path, &text))
+        .map_err(|error| storage("the engine's address cannot be written", &path, &error))
+}
+
+/// Removes what [`announce`] and [`bind_unix`] left.
+pub(super) fn withdraw(data: &DataFolder) {
+    let _ = std::fs::remove_file(data.engine_file());
+    if let Ok(socket) = data.socket() {
+        let _ = std::fs::remove_file(socket);
+    }
+}
+
+/// Writes a private file in one move: a reader sees the old one or the new one.
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)
+}
+
+fn storage(what: &str, path: &Path, error: &io::Error) -> Problem {
+    Problem::new(Code::Storage, what)
+        .detail(format!("{}: {error}", path.display()))
+        .remedy("check that the folder is yours, and that the disk is not full")
+}

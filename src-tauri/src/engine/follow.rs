@@ -1,0 +1,147 @@
+//! What the engine does about events: the verdict, desktop notifications, keeping the machine awake.
+
+use std::sync::Arc;
+
+use cockpit_model::{Event, EventBody, Service, Timestamp, Verdict};
+use cockpit_platform::awake::{Guard, KeepAwake};
+use futures_util::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::{Engine, whole};
+
+/// How many readers of the bus are the engine itself.
+pub(super) const OWN_READERS: usize = 1;
+
+/// Acts on events until told to stop.
+pub(super) async fn run(engine: Arc<Engine>, stopping: CancellationToken) {
+    let mut events = Box::pin(engine.bus.subscribe(Some(0)));
+    let mut awake = Awake::default();
+    judge(&engine);
+    loop {
+        let event: Event = tokio::select! {
+            event = events.next() => match event {
+                Some(event) => event,
+                None => return,
+            },
+            () = stopping.cancelled() => return,
+        };
+        match event.body {
+            EventBody::Service { .. }
+            | EventBody::ServiceRemoved { .. }
+            | EventBody::Config { .. }
+            | EventBody::Gap { .. }
+            | EventBody::Mark(_) => {
+                judge(&engine);
+                awake.follow(&engine).await;
+            }
+            EventBody::ServiceDown { service, cause } => {
+                cockpit_platform::notify::notify(&format!("{service} is down"), &cause);
+            }
+            EventBody::ServiceRecovered { service, down_ms } => {
+                let body = format!("it was down for {}", spoken(down_ms));
+                cockpit_platform::notify::notify(&format!("{service} is back"), &body);
+            }
+            EventBody::MemoryLimit {
+                service,
+                used_bytes,
+                limit_bytes,
+                action,
+                ..
+            } => {
+                let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+                let body = format!(
+                    "{:.1} GiB of {:.1} GiB; action: {action}",
+                    gib(used_bytes),
+                    gib(limit_bytes)
+                );
+                cockpit_platform::notify::notify(
+                    &format!("{service} is over its memory limit"),
+                    &body,
+                );
+            }
+            EventBody::InstanceState { .. }
+            | EventBody::InstanceExit { .. }
+            | EventBody::InstanceStarted { .. }
+            | EventBody::Status { .. }
+            | EventBody::Host { .. }
+            | EventBody::Cockpit { .. } => {}
+        }
+    }
+}
+
+/// Judges the services anew, and tells when the status is another than before.
+fn judge(engine: &Engine) {
+    let services = engine
+        .supervisor
+        .get()
+        .map(|s| s.services())
+        .unwrap_or_default();
+    let mut verdict = Verdict::of(&services, Timestamp::now());
+    let changed = {
+        let mut held = whole(&engine.verdict);
+        if let Some(before) = held.as_ref()
+            && before.state == verdict.state
+            && before.summary == verdict.summary
+        {
+            verdict.since = before.since.min(verdict.since);
+        }
+        let changed = held.as_ref() != Some(&verdict);
+        *held = Some(verdict);
+        changed
+    };
+    if changed {
+        engine.publish(EventBody::Status {
+            status: engine.status_of(&services),
+        });
+    }
+}
+
+/// Keeps the machine awake while services run, if the person wants it.
+#[derive(Default)]
+struct Awake {
+    guard: Option<Guard>,
+    /// A way was tried and there is none: said once, not at every event.
+    refused: bool,
+}
+
+impl Awake {
+    async fn follow(&mut self, engine: &Engine) {
+        let wanted = engine
+            .settings()
+            .as_ref()
+            .is_some_and(|s| s.cockpit.keep_awake)
+            && engine
+                .supervisor
+                .get()
+                .is_some_and(|s| s.services().iter().any(runs));
+        if !wanted {
+            self.guard = None;
+            self.refused = false;
+        } else if self.guard.is_none() && !self.refused {
+            match KeepAwake::hold("services of Studio Cockpit run").await {
+                Ok(guard) => self.guard = Some(guard),
+                Err(problem) => {
+                    self.refused = true;
+                    let level = "warning".to_owned();
+                    engine.publish(EventBody::Cockpit {
+                        level,
+                        message: problem.to_string(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn runs(service: &Service) -> bool {
+    service.state.is_running() || service.is_ready()
+}
+
+fn spoken(ms: u64) -> String {
+    match ms / 1000 {
+        0 => format!("{ms} ms"),
+        s @ 1..=119 => format!("{s} s"),
+        s @ 120..=7199 => format!("{} min", s / 60),
+        s => format!("{} h", s / 3600),
+    }
+}

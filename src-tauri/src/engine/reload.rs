@@ -1,0 +1,157 @@
+//! Reading `cockpit.toml`: at the start, and again whenever it was saved.
+//!
+//! The file is looked at once a second by its time and size (editors replace files in ways that
+//! watchers of folders see differently, and one `stat` a second costs nothing), and read when these
+//! changed. What holds is put in force; what does not is kept out and shown until mended.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use cockpit_config::Config;
+use cockpit_model::EventBody;
+use cockpit_model::verdict::{ConfigError, ConfigState, ConfigStatus};
+use tokio_util::sync::CancellationToken;
+
+use super::Engine;
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Where the API listens while no configuration says otherwise.
+pub(super) const fn usual_listen() -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4700)
+}
+
+/// Reads and judges the file.
+pub(super) fn load(path: &Path, home: &Path) -> Result<Config, Vec<ConfigError>> {
+    cockpit_config::load(path, home)
+}
+
+/// What tells one saved file from the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    modified: SystemTime,
+    bytes: u64,
+}
+
+fn mark(path: &Path) -> Option<Mark> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some(Mark {
+        modified: meta.modified().ok()?,
+        bytes: meta.len(),
+    })
+}
+
+/// Reads the file again whenever it was saved, until told to stop.
+pub(super) async fn watch(engine: Arc<Engine>, stopping: CancellationToken) {
+    let mut seen = mark(&engine.config_path);
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stopping.cancelled() => return,
+        }
+        let now = mark(&engine.config_path);
+        if now != seen {
+            seen = now;
+            reread(&engine).await;
+        }
+    }
+}
+
+async fn reread(engine: &Arc<Engine>) {
+    let (path, home) = (engine.config_path.clone(), engine.home.clone());
+    let Ok(loaded) = tokio::task::spawn_blocking(move || load(&path, &home)).await else {
+        return;
+    };
+    match loaded {
+        Ok(config) => put_in_force(engine, Arc::new(config)).await,
+        Err(errors) => keep_out(engine, errors),
+    }
+}
+
+async fn put_in_force(engine: &Engine, config: Arc<Config>) {
+    let summary = match engine.supervisor.get() {
+        None => match engine.supervise(Arc::clone(&config)).await {
+            Ok(()) => "the configuration holds now; the services start".to_owned(),
+            Err(problem) => {
+                let level = "error".to_owned();
+                engine.publish(EventBody::Cockpit {
+                    level,
+                    message: problem.to_string(),
+                });
+                return;
+            }
+        },
+        Some(supervisor) => {
+            engine.adapters.obey(&config);
+            match supervisor.apply(config.services.clone()).await {
+                Ok(changes) => describe(&changes),
+                Err(error) => {
+                    let level = "error".to_owned();
+                    engine.publish(EventBody::Cockpit {
+                        level,
+                        message: error.to_string(),
+                    });
+                    return;
+                }
+            }
+        }
+    };
+    let mut warnings = config.warnings.clone();
+    if let Some(before) = engine.settings().as_ref()
+        && before.cockpit != config.cockpit
+        && (before.cockpit.listen, &before.cockpit.allowed_hosts)
+            != (config.cockpit.listen, &config.cockpit.allowed_hosts)
+    {
+        warnings.push(ConfigError {
+            file: engine.config_path.display().to_string(),
+            line: 1,
+            column: 1,
+            message:
+                "a new address or host name of [cockpit] is taken up when the engine starts again"
+                    .to_owned(),
+            text: None,
+            suggestion: Some("restart the engine; the services go on".to_owned()),
+        });
+    }
+    *engine.settings() = Some(config);
+    *engine.config() = ConfigStatus {
+        state: ConfigState::Ok,
+        errors: Vec::new(),
+        warnings,
+    };
+    tracing::info!("{summary}");
+    engine.publish(EventBody::Config { ok: true, summary });
+}
+
+fn keep_out(engine: &Engine, errors: Vec<ConfigError>) {
+    let summary = errors.first().map(ToString::to_string).unwrap_or_default();
+    {
+        let mut status = engine.config();
+        status.state = ConfigState::Invalid;
+        status.errors = errors;
+    }
+    tracing::warn!("the configuration does not hold, the last good one stays in force: {summary}");
+    engine.publish(EventBody::Config { ok: false, summary });
+}
+
+fn describe(changes: &cockpit_supervisor::Changes) -> String {
+    let parts = [
+        ("started", &changes.started),
+        ("restarted", &changes.restarted),
+        ("removed", &changes.removed),
+    ];
+    let said: Vec<String> = parts
+        .iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(verb, names)| format!("{verb} {}", names.join(", ")))
+        .collect();
+    if said.is_empty() {
+        "the configuration was saved; no service changed".to_owned()
+    } else {
+        format!("the configuration was saved; {}", said.join("; "))
+    }
+}

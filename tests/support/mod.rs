@@ -1,0 +1,348 @@
+//! A cockpit under test: the real executables, a data folder of its own, real child processes.
+//!
+//! Waiting is on the engine's own events: a wait reads the present once and then every change.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests"
+)]
+#![allow(dead_code, reason = "every test file uses its own part of this")]
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use cockpit_model::{InstanceState, Service, Status};
+use futures_util::StreamExt as _;
+use rustix::process::{Pid, Signal};
+use studio_cockpit::cli::client::Client;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// How long anything may take on a slow and busy machine before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+pub fn exe() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_studio-cockpit"))
+}
+
+pub struct Cockpit {
+    pub dir: TempDir,
+    pub engine: Option<Child>,
+}
+
+impl Cockpit {
+    /// A data folder with this configuration; nothing runs yet.
+    pub fn new(config: &str) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("cockpit-")
+            .tempdir()
+            .unwrap();
+        let cockpit = Self { dir, engine: None };
+        cockpit.write_config(config);
+        cockpit
+    }
+
+    /// The same, with the engine running.
+    pub async fn start(config: &str) -> Self {
+        let mut cockpit = Self::new(config);
+        cockpit.serve().await;
+        cockpit
+    }
+
+    pub fn data(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn config_path(&self) -> PathBuf {
+        self.data().join("cockpit.toml")
+    }
+
+    /// Saves the configuration as an editor does: a new file in the old one's place.
+    pub fn write_config(&self, config: &str) {
+        let text = format!("[cockpit]\nlisten = \"127.0.0.1:0\"\n\n{config}");
+        let new = self.data().join("cockpit.toml.new");
+        fs::write(&new, text).unwrap();
+        fs::rename(&new, self.config_path()).unwrap();
+    }
+
+    /// Starts the engine and waits until its door is open.
+    pub async fn serve(&mut self) {
+        self.serve_with(&[]).await;
+    }
+
+    pub async fn serve_with(&mut self, args: &[&str]) {
+        assert!(self.engine.is_none());
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.data().join("engine.log"))
+            .unwrap();
+        let mut engine = Command::new(exe())
+            .arg("serve")
+            .arg("--data-dir")
+            .arg(self.data())
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let client = self.client();
+        let deadline = Instant::now() + PATIENCE;
+        // The one wait that cannot be on an event: the door is not there yet.
+        while client.get_bytes("/readyz").await.is_err() {
+            if let Some(status) = engine.try_wait().unwrap() {
+                panic!("the engine ended with {status}\n{}", self.log());
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the engine did not open\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.engine = Some(engine);
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.data().join("engine.log")).unwrap_or_default()
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.data().join("engine.sock"))
+    }
+
+    /// Ends the engine as a power cut does; the services must not notice.
+    pub async fn kill_engine(&mut self) {
+        let mut engine = self.engine.take().expect("an engine runs");
+        engine.kill().await.unwrap();
+    }
+
+    /// Ends the engine as a person does.
+    pub async fn terminate_engine(&mut self) -> std::process::ExitStatus {
+        let mut engine = self.engine.take().expect("an engine runs");
+        let pid = Pid::from_raw(i32::try_from(engine.id().unwrap()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::TERM).unwrap();
+        tokio::time::timeout(PATIENCE, engine.wait())
+            .await
+            .expect("the engine ends")
+            .unwrap()
+    }
+
+    pub async fn status(&self) -> Status {
+        self.client().get("/api/status").await.unwrap()
+    }
+
+    pub async fn service(&self, name: &str) -> Service {
+        self.client()
+            .get(&format!("/api/services/{name}"))
+            .await
+            .unwrap()
+    }
+
+    pub async fn services(&self) -> Vec<Service> {
+        self.client().get("/api/services").await.unwrap()
+    }
+
+    pub async fn act(&self, name: &str, action: &str) -> Service {
+        let path = format!("/api/services/{name}/{action}");
+        self.client()
+            .post(&path, &serde_json::json!({}))
+            .await
+            .unwrap()
+    }
+
+    /// Waits until all services together are as wanted.
+    pub async fn wait(&self, what: &str, wanted: impl Fn(&[Service]) -> bool) -> Vec<Service> {
+        let client = self.client();
+        let changes = client.stream("/api/events/stream", None).await.unwrap();
+        let mut changes = std::pin::pin!(changes);
+        let mut last = self.services().await;
+        let waiting = async {
+            loop {
+                if wanted(&last) {
+                    return;
+                }
+                let message = changes.next().await.expect("the stream goes on").unwrap();
+                if ["service", "service_removed", "gap", "config"].contains(&message.event.as_str())
+                {
+                    last = self.services().await;
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            panic!(
+                "never saw: {what}\nlast: {}\n{}",
+                brief(&self.services().await),
+                self.log()
+            );
+        }
+        self.services().await
+    }
+
+    /// Waits until one service is as wanted, and answers how it then was.
+    pub async fn wait_for(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&Service) -> bool,
+    ) -> Service {
+        let found = std::sync::Mutex::new(None);
+        self.wait(&format!("{name}: {what}"), |services| {
+            let seen = services
+                .iter()
+                .find(|s| s.name == name && wanted(s))
+                .cloned();
+            let is = seen.is_some();
+            *found.lock().unwrap() = seen;
+            is
+        })
+        .await;
+        found.into_inner().unwrap().unwrap()
+    }
+
+    pub async fn wait_ready(&self, name: &str) -> Service {
+        self.wait_for(name, "ready", |s| s.state.is_ready()).await
+    }
+
+    /// Waits until it is ready with another process than `old`.
+    pub async fn wait_successor(&self, name: &str, old: u32) -> Service {
+        self.wait_for(name, "ready again with another process", |s| {
+            s.state == InstanceState::Ready && s.instances[0].pid.is_some_and(|pid| pid != old)
+        })
+        .await
+    }
+
+    pub async fn wait_all_ready(&self) -> Vec<Service> {
+        self.wait("all ready", |all| {
+            !all.is_empty() && all.iter().all(Service::is_ready)
+        })
+        .await
+    }
+
+    /// A verb of the command line: exit code, standard output, standard error.
+    pub async fn verb(&self, args: &[&str]) -> (i32, String, String) {
+        let (verb, rest) = args.split_first().unwrap();
+        let output = Command::new(exe())
+            .arg(verb)
+            .args(rest)
+            .arg("--data-dir")
+            .arg(self.data())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code().unwrap(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    }
+}
+
+impl Drop for Cockpit {
+    /// Nothing of a test outlives it, whatever became of it.
+    fn drop(&mut self) {
+        if let Some(mut engine) = self.engine.take() {
+            let _ = engine.start_kill();
+        }
+        for shim in self.shims() {
+            let _ = rustix::process::kill_process(pid_of(shim), Signal::KILL);
+        }
+        for pid in marked_with(self.data()) {
+            let _ = rustix::process::kill_process(pid_of(pid), Signal::KILL);
+        }
+    }
+}
+
+impl Cockpit {
+    /// The shims of this cockpit, by the folder their executable runs from.
+    pub fn shims(&self) -> Vec<u32> {
+        let run = self.data().join("run");
+        processes(|proc| fs::read_link(proc.join("exe")).is_ok_and(|exe| exe.starts_with(&run)))
+    }
+}
+
+/// Processes whose environment or command line names this folder.
+pub fn marked_with(folder: &Path) -> Vec<u32> {
+    let needle = folder.as_os_str().as_encoded_bytes();
+    let names = |bytes: Vec<u8>| bytes.windows(needle.len()).any(|w| w == needle);
+    processes(|proc| {
+        proc.file_name()
+            .is_some_and(|n| n != std::process::id().to_string().as_str())
+            && (fs::read(proc.join("environ")).is_ok_and(names)
+                || fs::read(proc.join("cmdline")).is_ok_and(names))
+    })
+}
+
+/// The living processes of this machine that `wanted` accepts.
+pub fn processes(wanted: impl Fn(&Path) -> bool) -> Vec<u32> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+            (wanted(&entry.path()) && is_alive(pid)).then_some(pid)
+        })
+        .collect()
+}
+
+/// Whether a process exists and is no zombie.
+pub fn is_alive(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        !stat
+            .rsplit(") ")
+            .next()
+            .unwrap_or("Z")
+            .starts_with(['Z', 'X'])
+    })
+}
+
+pub fn pid_of(raw: u32) -> Pid {
+    Pid::from_raw(i32::try_from(raw).unwrap()).unwrap()
+}
+
+pub fn signal(pid: u32, signal: Signal) {
+    rustix::process::kill_process(pid_of(pid), signal).unwrap();
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// A service in one line, for a failed test's message.
+pub fn brief(services: &[Service]) -> String {
+    let line = |s: &Service| {
+        let pids: Vec<_> = s.instances.iter().map(|i| i.pid).collect();
+        format!("{} {} {pids:?} ({})", s.name, s.state.as_str(), s.cause)
+    };
+    services
+        .iter()
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\n      ")
+}
+
+pub fn pid(service: &Service) -> u32 {
+    service.instances[0].pid.expect("it runs")
+}
+
+/// The lines of a child's output.
+pub fn lines(child: &mut Child) -> tokio::io::Lines<BufReader<tokio::process::ChildStdout>> {
+    BufReader::new(child.stdout.take().unwrap()).lines()
+}
