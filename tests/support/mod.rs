@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use cockpit_model::verdict::ConfigState;
 use cockpit_model::{InstanceState, Service, Status};
 use futures_util::StreamExt as _;
 use rustix::process::{Pid, Signal};
@@ -207,6 +208,25 @@ impl Cockpit {
         })
         .await;
         found.into_inner().unwrap().unwrap()
+    }
+
+    /// Waits until the configuration is in this state, and answers the status.
+    pub async fn wait_config(&self, wanted: ConfigState) -> Status {
+        let client = self.client();
+        let changes = client.stream("/api/events/stream", None).await.unwrap();
+        let mut changes = std::pin::pin!(changes);
+        let waiting = async {
+            loop {
+                let status = self.status().await;
+                if status.config.state == wanted {
+                    return status;
+                }
+                changes.next().await.expect("the stream goes on").unwrap();
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .expect("the file is read again")
     }
 
     pub async fn wait_ready(&self, name: &str) -> Service {
