@@ -108,7 +108,7 @@ mod tests {
         let (mut splitter, mut records) = (Splitter::default(), Vec::new());
         for chunk in chunks {
             splitter.push(chunk, limit, |text, partial| {
-                records.push((text.to_vec(), partial))
+                records.push((text.to_vec(), partial));
             });
         }
         splitter.finish(|text, partial| records.push((text.to_vec(), partial)));

@@ -10,6 +10,7 @@
 //! two files.
 
 pub(crate) mod lines;
+pub mod reader;
 mod record;
 mod writer;
 

@@ -405,3 +405,7 @@ fn ends_a_line(file: &mut File) -> io::Result<bool> {
     file.read_exact(&mut last)?;
     Ok(last == *b"\n")
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

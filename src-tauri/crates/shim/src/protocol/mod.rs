@@ -35,6 +35,8 @@
 
 mod engine;
 mod shim;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use engine::{Command, LogSpec, Spawn, StopSpec, ToShim};
