@@ -140,6 +140,97 @@ fn line() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Places where somebody may paste a secret, `%` standing for it.
+const PLACES: &[&str] = &[
+    "%",
+    "% = 1",
+    "\"%\" = 1",
+    "[%]",
+    "[\"%\"]\nx = 1",
+    "[services.%]\ncommand = \"a\"",
+    "[services.\"%\"]\ncommand = 1",
+    "[services.a]\ncommand = \"%\"",
+    "[services.a]\ncommand = %",
+    "[services.a]\ncommand = \"serve --key %\"",
+    "[services.a]\ncommand = \"serve '%\"",
+    "[services.a]\ncommand = [\"serve\", \"--key=%\"]",
+    "[services.a]\ncommand = [\"serve\", { key = \"%\" }]",
+    "[services.a]\ncommand = \"a\"\n% = 1",
+    "[services.a]\ncommand = \"a\"\nkind = \"%\"",
+    "[services.a]\ncommand = \"a\"\ncwd = \"%\"",
+    "[services.a]\ncommand = \"a\"\nenv_file = \"%\"",
+    "[services.a]\ncommand = \"a\"\nenv = \"%\"",
+    "[services.a]\ncommand = \"a\"\nenv = { A = \"%\" }",
+    "[services.a]\ncommand = \"a\"\nenv = { A = [\"%\"] }",
+    "[services.a]\ncommand = \"a\"\nenv = { A = % }",
+    "[services.a]\ncommand = \"a\"\nenv = { \"%\" = \"a\" }",
+    "[services.a]\ncommand = \"a\"\nenv.API_KEY = \"\"\"\n%\"\"\"",
+    "[services.a]\ncommand = \"a\"\ndepends_on = [\"%\"]",
+    "[services.a]\ncommand = \"a\"\nreplicas = \"%\"",
+    "[services.a]\ncommand = \"a\"\nlisten = \"%\"",
+    "[services.a]\ncommand = \"a\"\nready = \"%\"",
+    "[services.a]\ncommand = \"a\"\nready = { http = \"%\" }",
+    "[services.a]\ncommand = \"a\"\nready = { tcp = \"%\" }",
+    "[services.a]\ncommand = \"a\"\nready = { exec = \"%\" }",
+    "[services.a]\ncommand = \"a\"\nready = { postgres = \"%\" }",
+    "[services.a]\ncommand = \"a\"\nready = { log = \"%\" }",
+    "[services.a]\ncommand = \"a\"\nready = { % = 1 }",
+    "[services.a]\ncommand = \"a\"\nstart_timeout = \"%\"",
+    "[services.a]\ncommand = \"a\"\nrestart = \"%\"",
+    "[services.a]\ncommand = \"a\"\nstop = { signal = \"%\", grace = \"%\" }",
+    "[services.a]\ncommand = \"a\"\nlimits = { memory = \"%\", action = \"%\" }",
+    "[services.a]\ncommand = \"a\"\nautostart = \"%\"",
+    "[services.a]\nkind = \"ollama\"\nmodels = [\"%\"]",
+    "[services.a]\nkind = \"url\"\nurl = \"%\"",
+    "[services.a]\nkind = \"postgres\"\ndatabase = \"%\"",
+    "[services.a]\nkind = \"supabase\"\nproject = \"%\"",
+    "[cockpit]\nlisten = \"%\"\nallowed_hosts = [\"%\"]\nlog_level = \"%\"\nkeep_awake = \"%\"",
+    "[providers.a]\nkind = \"openai\"\napi_key = \"%\"",
+    "[providers.a]\nkind = \"openai\"\napi_key = %",
+    "[providers.a]\nkind = \"openai\"\napi_key = [\"%\"]",
+    "[providers.a]\nkind = \"openai\"\napi_key = { env = \"%\" }",
+    "[providers.a]\nkind = \"openai\"\napi_key = { file = \"%\" }",
+    "[providers.a]\nkind = \"openai\"\napi_key = { % = 1 }",
+    "[providers.a]\nkind = \"openai\"\nbase_url = \"%\"",
+    "[providers.%]\nkind = \"openai\"",
+    "[keys.a]\nsecret = \"%\"",
+    "[keys.%]\nsecret = 1",
+    "[keys.a]\nlimits = { models = [\"%\"] }",
+    "[routes.a]\ntargets = [\"%\"]",
+    "[budgets]\nmonthly_usd = \"%\"",
+    "[alerts.slack]\nwebhook = \"%\"",
+    "[alerts.pagerduty]\nrouting_key = \"%\"",
+    "[incidents]\nresolve_after = \"%\"",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn a_secret_is_never_echoed(tail in "[a-zA-Z0-9]{20}") {
+        let secrets = [
+            format!("sk-{tail}"),
+            format!("ghp_{tail}"),
+            format!("xoxb-{tail}"),
+            format!("postgres://app:{tail}@127.0.0.1/app"),
+        ];
+        for (place, secret) in PLACES.iter().flat_map(|p| secrets.iter().map(move |s| (p, s))) {
+            let text = place.replace('%', secret);
+            let remarks = match common::read(&text) {
+                Ok(config) => {
+                    prop_assert!(!plan(&config).contains(&tail), "{text}");
+                    config.warnings
+                }
+                Err(errors) => errors,
+            };
+            prop_assert!(!remarks.is_empty(), "accepted: {text}");
+            for remark in remarks {
+                prop_assert!(!remark.to_string().contains(&tail), "{text}\n{remark}");
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_judged(text in any::<String>()) {
