@@ -300,6 +300,10 @@ impl Shim {
             last_lines: self.pump.drain(empty),
         };
         self.next_exit += 1;
+        // Its last words come before its end.
+        if let Some(room) = self.engine.as_mut().and_then(Link::room) {
+            self.pump.take(room);
+        }
         self.tell(&FromShim::Exited(exit.clone()));
         if self.exits.len() == EXITS {
             self.exits.pop_front();
