@@ -305,3 +305,7 @@ fn models(tags: Vec<Tag>, loaded: Vec<Loaded>, now: Timestamp) -> Vec<LocalModel
     models.sort_by(|a, b| b.loaded.cmp(&a.loaded).then_with(|| a.name.cmp(&b.name)));
     models
 }
+
+#[cfg(test)]
+#[path = "ollama/tests.rs"]
+mod tests;
