@@ -50,7 +50,12 @@ pub(crate) fn read(root: &Fields<'_, '_>) -> At<CockpitConfig> {
     let allow_remote = fields.boolean("allow_remote").unwrap_or(false);
     let listen = address::bound(&fields, LISTEN, allow_remote);
     At {
-        span: listen.span,
+        // Nowhere, if the address is the default: who collides with it is told "by default".
+        span: if fields.get("listen").is_some() {
+            listen.span
+        } else {
+            0..0
+        },
         value: CockpitConfig {
             listen: listen.value,
             allow_remote,

@@ -103,10 +103,18 @@ impl fmt::Display for Plan {
 }
 
 fn planned(spec: &ServiceSpec) -> PlannedService {
+    // One instance has the service's own port; several have each another.
+    let port = spec
+        .listen_port()
+        .filter(|port| spec.replicas == 1 && *port != 0);
+    let filled = |text: String| match port {
+        Some(port) => text.replace("{port}", &port.to_string()),
+        None => text,
+    };
     PlannedService {
         name: spec.name.clone(),
         kind: spec.kind.as_str().to_owned(),
-        runs: match &spec.run {
+        runs: filled(match &spec.run {
             Run::Process(words) => words
                 .iter()
                 .map(|w| quoted(w))
@@ -117,15 +125,15 @@ fn planned(spec: &ServiceSpec) -> PlannedService {
                 None => format!("{}, by its own means", spec.kind.as_str()),
             },
             Run::Watch => "nothing, it is only watched".to_owned(),
-        },
+        }),
         listen: spec.listen.clone(),
         ready: match (&spec.ready, &spec.run, spec.kind) {
-            (Some(probe), _, _) => probe_words(probe),
+            (Some(probe), _, _) => filled(probe_words(probe)),
             (None, _, cockpit_model::spec::Kind::Task) => "when it exits with 0".to_owned(),
             (None, Run::Process(_), _) => "once it runs".to_owned(),
             (None, _, _) => "when its own checks pass".to_owned(),
         },
-        live: spec.live.as_ref().map(probe_words),
+        live: spec.live.as_ref().map(|probe| filled(probe_words(probe))),
         replicas: spec.replicas,
         depends_on: spec.depends_on.clone(),
         autostart: spec.autostart,

@@ -225,8 +225,8 @@ fn the_plan_shows_order_command_address_and_probe() {
          \n\
          1. ollama (ollama) at 127.0.0.1:11434\n\
          \x20  runs   ollama serve\n\
-         \x20  ready  GET http://127.0.0.1:{port}/api/version every 5s, 3 failures down, 2 successes up\n\
-         \x20  live   GET http://127.0.0.1:{port}/api/version every 5s, 3 failures down, 2 successes up\n\
+         \x20  ready  GET http://127.0.0.1:11434/api/version every 5s, 3 failures down, 2 successes up\n\
+         \x20  live   GET http://127.0.0.1:11434/api/version every 5s, 3 failures down, 2 successes up\n\
          \n\
          2. web (command), started by hand\n\
          \x20  runs   node 'a b.js'\n\
