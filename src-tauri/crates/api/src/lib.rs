@@ -28,7 +28,7 @@ mod refusal;
 mod router;
 mod stream;
 #[cfg(test)]
-mod testing;
+mod tests;
 mod ui;
 
 pub use access::Access;

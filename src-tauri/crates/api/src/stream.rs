@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::{HeaderValue, header};
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
@@ -31,7 +32,11 @@ where
         }
     };
     let opening = stream::iter([Ok(Message::default().retry(RECONNECT).comment("open"))]);
-    Sse::new(opening.chain(messages).take_until(until))
+    let mut response = Sse::new(opening.chain(messages).take_until(until))
         .keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat"))
-        .into_response()
+        .into_response();
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

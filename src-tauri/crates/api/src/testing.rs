@@ -1,1 +1,0 @@
-//! A small cockpit for the tests.

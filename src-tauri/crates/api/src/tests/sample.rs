@@ -1,0 +1,292 @@
+//! One of everything, with every optional part present.
+
+use std::collections::BTreeMap;
+
+use cockpit_model::host::{
+    Cost, Cpu, Disk, Gpu, HostSample, HostView, Memory, Network, Pressure, Process, Series, Split,
+};
+use cockpit_model::logs::{LogLine, Stream};
+use cockpit_model::service::{Check, Container, LocalModel};
+use cockpit_model::verdict::{ConfigError, ConfigState, ConfigStatus, Counts, EngineInfo};
+use cockpit_model::{
+    Action, Detail, Event, EventBody, Exit, HealthTick, Instance, InstanceState, Mark, Owner,
+    ProbeView, Service, Status, Timestamp, Verdict, VerdictState,
+};
+
+use crate::{Found, Plan};
+
+pub(crate) fn at() -> Timestamp {
+    "2026-01-02T03:04:05.678Z".parse().unwrap()
+}
+
+pub(crate) fn exit() -> Exit {
+    Exit {
+        code: Some(1),
+        signal: Some("SIGKILL".into()),
+        at: at(),
+        last_lines: vec!["boom".into()],
+    }
+}
+
+pub(crate) fn service(name: &str) -> Service {
+    Service {
+        name: name.into(),
+        kind: "node".into(),
+        state: InstanceState::Ready,
+        since: at(),
+        cause: "answers".into(),
+        owner: Owner::OllamaApp,
+        owner_detail: Some("Ollama.app (pid 812)".into()),
+        version: Some("1.2.3".into()),
+        listen: Some("127.0.0.1:3000".into()),
+        instances: vec![Instance {
+            index: 0,
+            pid: Some(4711),
+            port: Some(3000),
+            state: InstanceState::Ready,
+            since: at(),
+            cause: "answers".into(),
+            started_at: Some(at()),
+            restarts: 2,
+            cpu_percent: Some(12.5),
+            memory_bytes: Some(1 << 20),
+            last_exit: Some(exit()),
+            next_attempt_at: Some(at()),
+        }],
+        probe: Some(ProbeView {
+            kind: "http".into(),
+            target: "http://127.0.0.1:3000/health".into(),
+            latency_ms: Some(2.5),
+            p95_ms: Some(4.0),
+            error: Some("timed out".into()),
+        }),
+        heartbeat: vec![HealthTick {
+            at: at(),
+            ok: true,
+            latency_ms: Some(2.5),
+        }],
+        depends_on: vec!["db".into()],
+        manual_stop: false,
+        actions: vec![Action::Stop, Action::Restart, Action::TakeOver],
+        detail: Some(Detail {
+            models: vec![LocalModel {
+                name: "llama3.2:latest".into(),
+                size_bytes: Some(1),
+                memory_bytes: Some(2),
+                expires_at: Some(at()),
+                loaded: true,
+            }],
+            containers: vec![Container {
+                name: "db".into(),
+                image: "postgres".into(),
+                state: "running".into(),
+                health: Some("healthy".into()),
+                status: "Up".into(),
+                exit_code: Some(0),
+                started_at: Some(at()),
+            }],
+            checks: vec![Check {
+                name: "auth".into(),
+                ok: Some(true),
+                latency_ms: Some(1.0),
+                error: Some("x".into()),
+            }],
+            remedy: Some("open -a Docker".into()),
+        }),
+    }
+}
+
+pub(crate) fn status() -> Status {
+    let error = ConfigError {
+        file: "cockpit.toml".into(),
+        line: 3,
+        column: 7,
+        message: "unknown key".into(),
+        text: Some("comand".into()),
+        suggestion: Some("`command`".into()),
+    };
+    Status {
+        verdict: Verdict {
+            state: VerdictState::Well,
+            summary: "All 2 services are ready".into(),
+            since: at(),
+            cause: String::new(),
+        },
+        config: ConfigStatus {
+            state: ConfigState::Invalid,
+            errors: vec![error.clone()],
+            warnings: vec![error],
+        },
+        services: Counts { ready: 2, total: 2 },
+        incidents_open: 0,
+        engine: EngineInfo {
+            version: "0.1.0".into(),
+            pid: 99,
+            started_at: at(),
+            data_dir: "/d".into(),
+            config_path: "/d/cockpit.toml".into(),
+            demo: false,
+        },
+    }
+}
+
+pub(crate) fn host_sample() -> HostSample {
+    HostSample {
+        at: at(),
+        cpu: Cpu {
+            percent: 25.0,
+            cores: vec![10.0, 40.0],
+            efficiency_cores: Some(1),
+            load_1m: 0.5,
+        },
+        memory: Memory {
+            total_bytes: 64,
+            used_bytes: 32,
+            free_bytes: 32,
+            swap_used_bytes: 1,
+            swap_total_bytes: 2,
+            pressure: Some(Pressure::Warning),
+            split: Split {
+                models_bytes: 10,
+                services_bytes: 10,
+                other_bytes: 12,
+                free_bytes: 32,
+                by_service: BTreeMap::from([("api".into(), 10)]),
+            },
+        },
+        disks: vec![Disk {
+            mount: "/Volumes/A \"b\"\\c\nd".into(),
+            total_bytes: 100,
+            free_bytes: 50,
+            days_to_full: Some(3.5),
+            read_bytes_per_s: 1.0,
+            write_bytes_per_s: 2.0,
+        }],
+        network: Network {
+            rx_bytes_per_s: 3.0,
+            tx_bytes_per_s: 4.0,
+        },
+        gpu: Some(Gpu {
+            name: "M3".into(),
+            percent: Some(5.0),
+            memory_used_bytes: Some(6),
+        }),
+        cockpit: Cost {
+            cpu_percent: 0.5,
+            memory_bytes: 7,
+        },
+        top: vec![Process {
+            pid: 1,
+            name: "x".into(),
+            cpu_percent: 1.0,
+            memory_bytes: 8,
+            service: Some("api".into()),
+        }],
+    }
+}
+
+pub(crate) fn host() -> HostView {
+    HostView {
+        now: host_sample(),
+        series: Series {
+            step_ms: 1000,
+            at_ms: vec![1, 2],
+            values: BTreeMap::from([("cpu_percent".into(), vec![Some(1.0), None])]),
+        },
+    }
+}
+
+pub(crate) fn line(text: &str) -> LogLine {
+    LogLine {
+        at: at(),
+        instance: 0,
+        stream: Stream::Stdout,
+        text: text.into(),
+    }
+}
+
+pub(crate) fn plan() -> Plan {
+    Plan {
+        found: vec![Found {
+            name: "ollama".into(),
+            kind: "ollama".into(),
+            evidence: "Ollama 0.5.1".into(),
+        }],
+        toml: "[cockpit]\n".into(),
+        path: "/d/cockpit.toml".into(),
+    }
+}
+
+/// One event of every type.
+pub(crate) fn events() -> Vec<Event> {
+    let service = || "api".to_owned();
+    let bodies = vec![
+        EventBody::InstanceState {
+            service: service(),
+            instance: 0,
+            from: InstanceState::Starting,
+            to: InstanceState::Ready,
+            cause: "answers".into(),
+        },
+        EventBody::InstanceExit {
+            service: service(),
+            instance: 0,
+            pid: 7,
+            exit: exit(),
+            expected: false,
+        },
+        EventBody::InstanceStarted {
+            service: service(),
+            instance: 0,
+            pid: 8,
+            adopted: true,
+        },
+        EventBody::ServiceDown {
+            service: service(),
+            cause: "died".into(),
+        },
+        EventBody::ServiceRecovered {
+            service: service(),
+            down_ms: 5,
+        },
+        EventBody::MemoryLimit {
+            service: service(),
+            instance: 0,
+            used_bytes: 2,
+            limit_bytes: 1,
+            action: "restart".into(),
+        },
+        EventBody::Service {
+            service: Box::new(self::service("api")),
+        },
+        EventBody::ServiceRemoved { service: service() },
+        EventBody::Status { status: status() },
+        EventBody::Host {
+            host: Box::new(host_sample()),
+        },
+        EventBody::Mark(Mark::EngineStarted {
+            version: "0.1.0".into(),
+            adopted: 2,
+        }),
+        EventBody::Mark(Mark::Restart { service: service() }),
+        EventBody::Mark(Mark::Slept { slept_ms: 9 }),
+        EventBody::Config {
+            ok: true,
+            summary: "api changed".into(),
+        },
+        EventBody::Cockpit {
+            level: "warning".into(),
+            message: "disk full".into(),
+        },
+        EventBody::Gap { missed: Some(3) },
+    ];
+    bodies
+        .into_iter()
+        .zip(1..)
+        .map(|(body, seq)| Event {
+            seq,
+            at: at(),
+            body,
+        })
+        .collect()
+}
