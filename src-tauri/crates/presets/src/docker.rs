@@ -278,7 +278,3 @@ fn failed(error: &Error) -> Problem {
     .detail(error.to_string())
     .remedy("look at `docker ps`; restart Docker if that fails too")
 }
-
-#[cfg(test)]
-#[path = "docker/tests.rs"]
-mod tests;

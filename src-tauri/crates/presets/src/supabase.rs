@@ -298,7 +298,3 @@ impl Preset for Supabase {
         .boxed()
     }
 }
-
-#[cfg(test)]
-#[path = "supabase/tests.rs"]
-mod tests;
