@@ -1,9 +1,9 @@
 //! The pump: a thread that moves the child's output into the log, so that the child never waits for the disk,
 //! an engine, or us.
 //!
-//! It sleeps in `poll` while the child is quiet. While a child writes a lot, its pipe is enlarged (only then: the
-//! system's budget for pipes is shared by the whole user) and the pump rests between two rounds, so that the
-//! child's writes meet room and nobody to wake.
+//! It sleeps in `poll` while the child is quiet. While a child writes a lot, the pump rests between two rounds, so that
+//! the child's writes meet room and nobody to wake; for that its pipe is enlarged (only then: the system's budget
+//! for pipes is shared by the whole user).
 //!
 //! The state is behind a mutex that the pump holds only while it moves bytes: when the leader has ended, the main
 //! loop takes it and drains the pipes itself, and so has the last lines without a hop between threads.
@@ -28,8 +28,13 @@ const ROUND: usize = 1024 * 1024;
 /// The size of a busy child's pipe.
 #[cfg(target_os = "linux")]
 const PIPE: usize = 1024 * 1024;
-/// The rest of a busy pump between two rounds: a twentieth of the time that 50 MB/s need to fill [`PIPE`].
-const REST: Duration = Duration::from_millis(1);
+/// The size that every pipe has.
+const SMALL_PIPE: usize = 64 * 1024;
+/// The pump rests after a round while output comes in quick succession and found the pipe at most a quarter full: at
+/// 50 MB/s it is then a fifth full, and the child's writes meet room, and nobody to wake.
+const REST: Duration = Duration::from_millis(4);
+/// Output within this time of the output before is in quick succession.
+const SUCCESSION: Duration = Duration::from_millis(10);
 /// What is kept of the last lines, for an exit.
 const LAST_LINES: usize = 20;
 const LAST_LINE: usize = 1024;
@@ -54,7 +59,7 @@ struct Source {
     stream: Stream,
     pipe: Option<Arc<PipeReader>>,
     lines: Splitter,
-    enlarged: bool,
+    capacity: usize,
 }
 
 impl Source {
@@ -63,7 +68,7 @@ impl Source {
             stream,
             pipe: None,
             lines: Splitter::default(),
-            enlarged: false,
+            capacity: SMALL_PIPE,
         }
     }
 }
@@ -72,6 +77,7 @@ impl Source {
 struct State {
     sources: [Source; 2],
     buffer: Vec<u8>,
+    last_output: Option<Instant>,
     sink: Sink,
 }
 
@@ -114,6 +120,7 @@ impl Pump {
             state: Mutex::new(State {
                 sources: [Source::new(Stream::Stdout), Source::new(Stream::Stderr)],
                 buffer: Vec::new(),
+                last_output: None,
                 sink: Sink {
                     writer: None,
                     last: VecDeque::new(),
@@ -249,23 +256,34 @@ fn run(shared: &Shared, mut nudged: PipeReader) {
         drop(fds);
         drop(pipes);
         let _ = nudged.read(&mut [0; 64]);
-        let busy = lock(&shared.state).round(&shared.outlet);
+        let rest = lock(&shared.state).round(&shared.outlet);
         let outlet = lock(&shared.outlet);
         let told = !outlet.frames.is_empty() || outlet.lost > 0 || outlet.health.is_some();
         drop(outlet);
         if told {
             wake();
         }
-        if busy {
+        if rest {
             std::thread::sleep(REST);
         }
     }
 }
 
+/// Makes the pipe of a busy child larger; its size then. Once the user's budget for pipes is spent it stays small.
+#[cfg(target_os = "linux")]
+fn enlarge(pipe: &PipeReader) -> usize {
+    rustix::pipe::fcntl_setpipe_size(pipe, PIPE).unwrap_or(SMALL_PIPE)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn enlarge(_: &PipeReader) -> usize {
+    SMALL_PIPE
+}
+
 impl State {
-    /// Moves what there is, within bounds; whether the child is busy writing.
+    /// Moves what there is, within bounds; whether to rest before the next round.
     fn round(&mut self, outlet: &Mutex<Outlet>) -> bool {
-        let mut busy = false;
+        let (mut total, mut fills) = (0, false);
         if self.buffer.is_empty() {
             self.buffer.resize(4096, 0);
         }
@@ -301,17 +319,22 @@ impl State {
                     self.buffer.resize(CHUNK, 0);
                 }
             }
-            if moved >= CHUNK / 2 {
-                busy = true;
-                if !source.enlarged {
-                    source.enlarged = true;
-                    #[cfg(target_os = "linux")]
-                    let _ = rustix::pipe::fcntl_setpipe_size(&*pipe, PIPE);
+            if moved > source.capacity / 4 {
+                fills = true;
+                if source.capacity == SMALL_PIPE {
+                    source.capacity = enlarge(&pipe);
                 }
             }
+            total += moved;
         }
         self.sink.flush(outlet);
-        busy
+        let now = Instant::now();
+        let before = if total > 0 {
+            self.last_output.replace(now)
+        } else {
+            None
+        };
+        !fills && before.is_some_and(|before| now.duration_since(before) < SUCCESSION)
     }
 
     fn close(&mut self, outlet: &Mutex<Outlet>) {
