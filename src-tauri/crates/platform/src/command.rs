@@ -106,6 +106,7 @@ pub(crate) async fn run(program: &str, args: &[&str], limit: Duration) -> Result
 /// A double: answers by the command line, and remembers what it was asked.
 #[cfg(test)]
 pub(crate) mod double {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::{Answer, Output, RunError, Runner};
     use std::collections::BTreeMap;
     use std::sync::Mutex;

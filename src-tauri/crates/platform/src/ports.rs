@@ -21,10 +21,7 @@ pub(crate) struct Identity {
 }
 
 /// How its owner wants it ended.
-#[cfg_attr(
-    not(target_os = "macos"),
-    allow(dead_code, reason = "some owners exist on macOS only")
-)]
+#[allow(dead_code, reason = "each system has only some of these owners")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Keeper {
     /// Ollama's Mac application.
