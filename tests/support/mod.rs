@@ -108,7 +108,7 @@ impl Cockpit {
                 "the engine did not open\n{}",
                 self.log()
             );
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.engine = Some(engine);
     }

@@ -1,0 +1,77 @@
+//! The figures of the supervision, each beside its baseline in the same run.
+//!
+//! `cargo bench --bench figures [-- NAME…]` with any of `respawn idle many chaos writer start`.
+//! Nothing here asserts: it prints what was measured next to what is wanted.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a bench"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod chaos;
+mod idle;
+mod proc;
+mod respawn;
+mod writer;
+
+use std::fmt::Display;
+
+/// Prints one figure.
+pub fn figure(name: &str, measured: impl Display, wanted: &str) {
+    println!("  {name:<58} {measured:>26}   wanted {wanted}");
+}
+
+pub fn baseline(name: &str, measured: impl Display) {
+    println!("  {name:<58} {measured:>26}   baseline");
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
+    match args.first().map(String::as_str) {
+        Some("child-stamp") => return respawn::child(&args[1]),
+        Some("child-writer") => return writer::child(&args[1]),
+        _ => {}
+    }
+    let wanted = |name: &str| args.is_empty() || args.iter().any(|a| a == name);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    if wanted("start") {
+        println!("start");
+        runtime.block_on(idle::cold_start());
+    }
+    if wanted("respawn") {
+        println!("respawn: SIGKILL of a service to its successor's main()");
+        runtime.block_on(respawn::run());
+    }
+    if wanted("idle") {
+        println!(
+            "idle: headless, three services probed every 5 s, the machine sampled every second"
+        );
+        runtime.block_on(idle::three());
+    }
+    if wanted("many") {
+        println!("many: 100 services");
+        runtime.block_on(idle::hundred());
+    }
+    if wanted("writer") {
+        println!("writer: a service that writes 50 MB/s for 10 s");
+        runtime.block_on(writer::run());
+    }
+    if wanted("chaos") {
+        println!("chaos");
+        runtime.block_on(chaos::run());
+    }
+}
