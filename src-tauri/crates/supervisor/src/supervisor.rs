@@ -1,13 +1,28 @@
-//! The public handle.
+//! The public handle: every service by name, in order.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cockpit_model::host::InstanceUse;
 use cockpit_model::logs::{LogLine, LogQuery};
-use cockpit_model::{Action, Problem, Service, ServiceSpec};
+use cockpit_model::spec::Run;
+use cockpit_model::{Action, Code, EventBody, Problem, Service, ServiceSpec};
+use futures_util::future::join_all;
 use futures_util::stream::BoxStream;
+use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::seams::Parts;
+use crate::cell::{Cell, lock};
+use crate::instance::{Command, Handle, strays};
+use crate::launch::{fingerprint, log_spec};
+use crate::logs::{self, Source};
+use crate::machine::By;
+use crate::order;
+use crate::seams::{Driver, Parts};
+use crate::seat;
+use crate::shared::Shared;
 
 /// Why the supervisor could not start. Nothing was started or touched.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +63,9 @@ pub struct Changes {
     pub restarted: Vec<String>,
     /// Those that left the configuration, stopped.
     pub removed: Vec<String>,
+    /// Those whose settings changed in a way that a running process need not notice (limits, probes, order); not
+    /// restarted.
+    pub adjusted: Vec<String>,
     /// Those left alone.
     pub unchanged: Vec<String>,
 }
@@ -65,95 +83,433 @@ pub struct Tracked {
     pub shim_pid: Option<u32>,
 }
 
-/// What one instance's tree uses now.
-#[derive(Debug, Clone, PartialEq)]
-pub struct InstanceUse {
-    /// The service.
-    pub service: String,
-    /// Its instance.
-    pub instance: u16,
-    /// CPU of the whole tree, 100 = one core.
-    pub cpu_percent: f32,
-    /// Resident bytes of the whole tree.
-    pub memory_bytes: u64,
+/// The supervisor's handle; cheap to clone. When the last one is dropped, the services run on.
+#[derive(Clone)]
+pub struct Supervisor {
+    inner: Arc<Inner>,
 }
 
-/// The supervisor's handle; cheap to clone.
-#[derive(Clone)]
-pub struct Supervisor {}
+struct Inner {
+    shared: Arc<Shared>,
+    handles: Mutex<BTreeMap<String, Vec<Handle>>>,
+    adopted: u32,
+    applying: tokio::sync::Mutex<()>,
+    _publisher: AbortOnDropHandle<()>,
+}
 
 impl Supervisor {
-    /// Copies the shim, finds running services again, starts the others in order. Returns as soon as adoption
-    /// is done; starting goes on.
+    /// Copies the shim, finds running services again, starts the others in order. Returns as soon as it is known
+    /// what runs; starting goes on.
+    ///
+    /// # Errors
+    /// When a folder of ours cannot be used or the settings do not hold together; nothing was touched then.
     pub async fn start(parts: Parts, specs: Vec<ServiceSpec>) -> Result<Self, Error> {
-        let _ = (parts, specs);
-        todo!()
+        order::check(&specs).map_err(Error::Spec)?;
+        seat::prepare(&parts.run_dir)?;
+        seat::make_folder(&parts.log_dir)?;
+        let (shim, run_dir) = (parts.shim.clone(), parts.run_dir.clone());
+        let copied = tokio::task::spawn_blocking(move || seat::copy_shim(&shim, &run_dir)).await;
+        let shim = copied.map_err(|e| Error::Spec(e.to_string()))??;
+        let env = parts.surroundings.environment().await;
+        let shared = Arc::new(Shared::new(parts, shim, env));
+        let cells: Vec<_> = specs
+            .into_iter()
+            .map(|spec| {
+                let stopped = shared.parts.manual_stops.contains(&spec.name);
+                Arc::new(Cell::new(Arc::new(spec), stopped))
+            })
+            .collect();
+        shared.set_cells(cells.clone());
+        strays::end(&shared, &cells);
+        let mut handles = BTreeMap::new();
+        let mut looks = Vec::new();
+        for cell in cells {
+            let (own, found) = instances(&shared, &cell, 0);
+            handles.insert(cell.name.clone(), own);
+            looks.extend(found);
+        }
+        let found = join_all(looks).await;
+        let adopted = found.into_iter().filter(|found| *found == Ok(true)).count();
+        let publisher = tokio::spawn(Arc::clone(&shared).publish());
+        Ok(Self {
+            inner: Arc::new(Inner {
+                shared,
+                handles: Mutex::new(handles),
+                adopted: u32::try_from(adopted).unwrap_or(u32::MAX),
+                applying: tokio::sync::Mutex::new(()),
+                _publisher: AbortOnDropHandle::new(publisher),
+            }),
+        })
     }
+
     /// Every service, in the configuration's order. Never waits.
     pub fn services(&self) -> Vec<Service> {
-        todo!()
+        self.inner
+            .shared
+            .cells()
+            .iter()
+            .map(|cell| cell.view())
+            .collect()
     }
+
     /// One service. Never waits.
     pub fn service(&self, name: &str) -> Option<Service> {
-        let _ = name;
-        todo!()
+        Some(self.inner.shared.cell(name)?.view())
     }
-    /// Does it, and resolves when it is done: started = ready, stopped = its tree is gone. Dropping the future
-    /// does not undo what has begun.
+
+    /// Does it, and resolves when it is done: started = ready, stopped = its tree is gone. A restart of a service with
+    /// several instances takes one after the other. Dropping the future does not undo what has begun.
+    ///
+    /// # Errors
+    /// [`Code::UnknownService`]; [`Code::NotSupported`] for what is only watched; [`Code::NotOurs`] for what somebody
+    /// else runs; [`Code::PortConflict`], [`Code::CommandMissing`], [`Code::ActionFailed`] when it cannot be done.
     pub async fn act(&self, name: &str, action: Action) -> Result<Service, Problem> {
-        let _ = (name, action);
-        todo!()
+        let cell = self.cell(name)?;
+        if cell.spec().run == Run::Watch {
+            let problem = format!(
+                "{name} is only watched and cannot be told to {}",
+                action.as_str().replace('_', " ")
+            );
+            return Err(Problem::new(Code::NotSupported, problem));
+        }
+        let handles = self.handles(name);
+        let by = By::Hand;
+        let command = |reply| match action {
+            Action::Start => Command::Start {
+                by: by.clone(),
+                reply: Some(reply),
+            },
+            Action::Stop => Command::Stop {
+                by: by.clone(),
+                cause: "stopped by hand".to_owned(),
+                reply: Some(reply),
+            },
+            Action::Restart => Command::Restart {
+                by: by.clone(),
+                cause: "restarted by hand".to_owned(),
+                reply: Some(reply),
+            },
+            Action::TakeOver => Command::TakeOver { reply },
+        };
+        if action == Action::Restart {
+            for handle in handles {
+                ask(handle, command).await?;
+            }
+        } else {
+            let answers = join_all(handles.into_iter().map(|handle| ask(handle, command))).await;
+            answers.into_iter().collect::<Result<(), _>>()?;
+        }
+        Ok(cell.view())
     }
-    /// Stops every service, dependants first, each remembered as stopped by hand.
+
+    /// Stops every service, dependants first, each remembered as stopped by hand. What others run is left alone.
+    ///
+    /// # Errors
+    /// The first service that could not be stopped; the others were.
     pub async fn stop_all(&self) -> Result<Vec<Service>, Problem> {
-        todo!()
+        let mut first = Ok(());
+        for level in self.levels().into_iter().rev() {
+            let stops = level.iter().map(|name| self.act(name, Action::Stop));
+            for answer in join_all(stops).await {
+                match answer {
+                    Err(problem) if !matches!(problem.code, Code::NotSupported | Code::NotOurs) => {
+                        first = first.and(Err(problem));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        first.map(|()| self.services())
     }
-    /// Puts new settings in force: only services whose own settings changed restart. Returns when removed
-    /// ones are gone; starting goes on.
+
+    /// Puts new settings in force: only services whose own settings changed restart, not their dependants; removed
+    /// ones are stopped, new ones start. Returns when removed ones are gone; starting goes on.
+    ///
+    /// # Errors
+    /// When the settings do not hold together; nothing was touched then.
     pub async fn apply(&self, specs: Vec<ServiceSpec>) -> Result<Changes, Error> {
-        let _ = specs;
-        todo!()
+        order::check(&specs).map_err(Error::Spec)?;
+        let _one_at_a_time = self.inner.applying.lock().await;
+        let shared = &self.inner.shared;
+        shared.set_env(shared.parts.surroundings.environment().await);
+        let mut changes = Changes::default();
+        let kept: BTreeSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+        for level in self.levels().into_iter().rev() {
+            let removed: Vec<_> = level
+                .into_iter()
+                .filter(|name| !kept.contains(name.as_str()))
+                .collect();
+            join_all(removed.iter().map(|name| self.retire(name))).await;
+            changes.removed.extend(removed);
+        }
+        let (mut cells, mut new, mut reconfigured) = (Vec::new(), Vec::new(), Vec::new());
+        for spec in specs {
+            let name = spec.name.clone();
+            let Some(cell) = shared.cell(&name) else {
+                let cell = Arc::new(Cell::new(Arc::new(spec), false));
+                new.push(Arc::clone(&cell));
+                cells.push(cell);
+                changes.started.push(name);
+                continue;
+            };
+            let old = cell.spec();
+            if *old == spec {
+                changes.unchanged.push(name);
+            } else {
+                let restart = fingerprint(&old) != fingerprint(&spec);
+                let list = if restart {
+                    &mut changes.restarted
+                } else {
+                    &mut changes.adjusted
+                };
+                list.push(name);
+                cell.set_spec(Arc::new(spec));
+                reconfigured.push((Arc::clone(&cell), restart));
+            }
+            cells.push(cell);
+        }
+        shared.set_cells(cells);
+        for (cell, restart) in reconfigured {
+            self.resize(&cell).await;
+            for handle in self.handles(&cell.name) {
+                handle.ask(Command::Reconfigure { restart }).await;
+            }
+        }
+        for cell in new {
+            let (own, _) = instances(shared, &cell, 0);
+            lock(&self.inner.handles).insert(cell.name.clone(), own);
+        }
+        Ok(changes)
     }
-    /// The machine slept.
+
+    /// As many instances as the settings say; those that are too many are gone when this returns.
+    async fn resize(&self, cell: &Arc<Cell>) {
+        let count = usize::from(cell.spec().replicas.max(1));
+        let surplus = {
+            let mut handles = lock(&self.inner.handles);
+            let own = handles.entry(cell.name.clone()).or_default();
+            let surplus = own.split_off(count.min(own.len()));
+            let (more, _) = instances(&self.inner.shared, cell, own.len());
+            own.extend(more);
+            surplus
+        };
+        let cause = "it has fewer instances now";
+        join_all(surplus.into_iter().map(|handle| retire(handle, cause))).await;
+    }
+
+    async fn retire(&self, name: &str) {
+        let handles = lock(&self.inner.handles).remove(name).unwrap_or_default();
+        let cause = "it left the configuration";
+        join_all(handles.into_iter().map(|handle| retire(handle, cause))).await;
+        let service = name.to_owned();
+        self.inner
+            .shared
+            .emit(EventBody::ServiceRemoved { service });
+    }
+
+    /// The machine slept: for a while failed probes change nothing.
     pub fn woke(&self, slept: Duration) {
-        let _ = slept;
-        todo!()
+        tracing::info!(
+            "the machine slept for {}",
+            crate::machine::words::span(slept)
+        );
+        for handle in self.all_handles() {
+            handle.offer(Command::Woke);
+        }
     }
+
     /// The processes we run, for the sampling of their use.
     pub fn processes(&self) -> Vec<Tracked> {
-        todo!()
+        let mut tracked = Vec::new();
+        for cell in self.inner.shared.cells() {
+            if !matches!(cell.spec().run, Run::Process(_)) {
+                continue;
+            }
+            for slot in cell.slots().into_iter().filter(|slot| !slot.external) {
+                if let Some(pid) = slot.instance.pid {
+                    tracked.push(Tracked {
+                        service: cell.name.clone(),
+                        instance: slot.instance.index,
+                        pid,
+                        shim_pid: slot.shim_pid,
+                    });
+                }
+            }
+        }
+        tracked
     }
+
     /// What they use; feeds the views and the memory limits.
     pub fn usage(&self, uses: Vec<InstanceUse>) {
-        let _ = uses;
-        todo!()
+        for one in uses {
+            let Some(cell) = self.inner.shared.cell(&one.service) else {
+                continue;
+            };
+            cell.set_usage(one.instance, one.cpu_percent, one.memory_bytes);
+            if cell.spec().limits.memory.is_some() {
+                let handle = self
+                    .handles(&one.service)
+                    .into_iter()
+                    .nth(usize::from(one.instance));
+                if let Some(handle) = handle {
+                    handle.offer(Command::Memory {
+                        bytes: one.memory_bytes,
+                    });
+                }
+            }
+        }
+        self.inner.shared.view_changed();
     }
+
     /// The last lines that match, oldest first, all instances merged by time.
+    ///
+    /// # Errors
+    /// [`Code::UnknownService`], [`Code::Storage`], or what the driver says.
     pub async fn logs(&self, name: &str, query: LogQuery) -> Result<Vec<LogLine>, Problem> {
-        let _ = (name, query);
-        todo!()
+        let cell = self.cell(name)?;
+        match self.foreign_log(&cell) {
+            Some(driver) => driver.logs(query).await,
+            None => logs::last(self.sources(&cell, &query), query).await,
+        }
     }
-    /// The same, and then every further line as it is written.
+
+    /// The same, and then every further line as it is written. Ended by dropping the stream.
+    ///
+    /// # Errors
+    /// As [`Self::logs`].
     pub async fn follow(
         &self,
         name: &str,
         query: LogQuery,
     ) -> Result<BoxStream<'static, LogLine>, Problem> {
-        let _ = (name, query);
-        todo!()
+        let cell = self.cell(name)?;
+        match self.foreign_log(&cell) {
+            Some(driver) => driver.follow(query).await,
+            None => logs::follow(self.sources(&cell, &query), query).await,
+        }
     }
+
+    /// Who has the log of what we do not run ourselves.
+    fn foreign_log(&self, cell: &Cell) -> Option<Arc<dyn Driver>> {
+        let spec = cell.spec();
+        let foreign =
+            !matches!(spec.run, Run::Process(_)) || cell.slots().iter().any(|slot| slot.external);
+        if foreign {
+            (self.inner.shared.parts.drivers)(&spec)
+        } else {
+            None
+        }
+    }
+
+    fn sources(&self, cell: &Cell, query: &LogQuery) -> Vec<Source> {
+        let spec = cell.spec();
+        (0..spec.replicas.max(1))
+            .filter(|index| query.instance.is_none_or(|wanted| wanted == *index))
+            .map(|instance| Source {
+                instance,
+                path: log_spec(&self.inner.shared.parts.log_dir, &spec, instance).path,
+            })
+            .collect()
+    }
+
     /// Has the service's driver look at it now (after a model was unloaded, say), and resolves when its view shows it.
     pub async fn inspect_now(&self, name: &str) -> Option<Service> {
-        let _ = name;
-        todo!()
+        let cell = self.inner.shared.cell(name)?;
+        let (reply, done) = oneshot::channel();
+        let first = self.handles(name).into_iter().next()?;
+        first.ask(Command::Inspect { reply }).await;
+        let _ = done.await;
+        Some(cell.view())
     }
-    /// Lets go of everything: the services run on, or, if told so, are stopped in reverse order and their shims quit.
+
+    /// Lets go of everything: the services run on, or, if told so, are stopped, dependants first, and their shims
+    /// end. The handle is of no use afterwards.
     pub async fn shutdown(&self, stop_services: bool) {
-        let _ = stop_services;
-        todo!()
+        if stop_services {
+            for level in self.levels().into_iter().rev() {
+                let handles: Vec<_> = level.iter().flat_map(|name| self.handles(name)).collect();
+                let cause = "stopped with the cockpit";
+                join_all(handles.into_iter().map(|handle| retire(handle, cause))).await;
+            }
+        } else {
+            join_all(self.all_handles().into_iter().map(|handle| async move {
+                let (reply, done) = oneshot::channel();
+                handle.ask(Command::Detach { reply }).await;
+                let _ = done.await;
+            }))
+            .await;
+        }
+        lock(&self.inner.handles).clear();
     }
+
     /// How many running processes were found again at the start.
     pub fn adopted(&self) -> u32 {
-        todo!()
+        self.inner.adopted
     }
+
+    fn cell(&self, name: &str) -> Result<Arc<Cell>, Problem> {
+        self.inner.shared.cell(name).ok_or_else(|| {
+            Problem::new(Code::UnknownService, "no service has that name")
+                .remedy("see the list of services for their names")
+        })
+    }
+
+    fn handles(&self, name: &str) -> Vec<Handle> {
+        lock(&self.inner.handles)
+            .get(name)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    fn all_handles(&self) -> Vec<Handle> {
+        lock(&self.inner.handles)
+            .values()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
+    fn levels(&self) -> Vec<Vec<String>> {
+        let specs: Vec<_> = self
+            .inner
+            .shared
+            .cells()
+            .iter()
+            .map(|cell| cell.spec())
+            .collect();
+        order::levels(specs.iter().map(AsRef::as_ref))
+    }
+}
+
+/// The tasks of a service's instances from the `first` on.
+fn instances(
+    shared: &Arc<Shared>,
+    cell: &Arc<Cell>,
+    first: usize,
+) -> (Vec<Handle>, Vec<oneshot::Receiver<bool>>) {
+    (0..cell.spec().replicas.max(1))
+        .skip(first)
+        .map(|index| Handle::spawn(Arc::clone(shared), Arc::clone(cell), index))
+        .unzip()
+}
+
+async fn ask(
+    handle: Handle,
+    command: impl Fn(crate::instance::Reply) -> Command,
+) -> Result<(), Problem> {
+    let (reply, done) = oneshot::channel();
+    handle.ask(command(reply)).await;
+    done.await.unwrap_or_else(|_| {
+        Err(Problem::new(
+            Code::ActionFailed,
+            "the service left the configuration meanwhile",
+        ))
+    })
+}
+
+async fn retire(handle: Handle, cause: &str) {
+    let (reply, done) = oneshot::channel();
+    let cause = cause.to_owned();
+    handle.ask(Command::Retire { cause, reply }).await;
+    let _ = done.await;
 }

@@ -264,6 +264,11 @@ impl Machine {
         )
     }
 
+    /// Whether a stop is under way.
+    pub(crate) const fn is_stopping(&self) -> bool {
+        matches!(self.phase, Phase::Stopping(_))
+    }
+
     /// Whether it is at rest because it is not meant to run (any more).
     pub(crate) const fn is_off(&self) -> bool {
         matches!(self.phase, Phase::Off)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cockpit_model::{Exit, PortHolder};
 
 /// `250 ms`, `3.2 s`, `48 s`, `5 min`, `2 h 3 min`, `4 days`.
-pub fn span(span: Duration) -> String {
+pub(crate) fn span(span: Duration) -> String {
     let ms = span.as_millis();
     let s = span.as_secs();
     match s {

@@ -1,0 +1,171 @@
+//! What a process is started with, prepared ahead of its next start.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use cockpit_model::spec::Run;
+use cockpit_model::{Code, Problem, ServiceSpec};
+use sha2::{Digest, Sha256};
+
+use crate::seat::hex;
+use crate::shim_link::{LogSpec, Spawn, StopSpec, signal_number};
+
+/// Everything of the settings that a running process was started with: if it differs, the process is started anew.
+/// Limits, probes, restart policy, stop, dependencies and log bounds take effect without that.
+pub(crate) fn fingerprint(spec: &ServiceSpec) -> String {
+    let started_with = (
+        (&spec.kind, &spec.run, &spec.cwd, &spec.env),
+        (
+            &spec.env_file,
+            &spec.listen,
+            spec.replicas > 1,
+            &spec.options,
+        ),
+    );
+    // A tuple of strings, maps and options cannot fail to serialise.
+    let text = serde_json::to_vec(&started_with).unwrap_or_default();
+    hex(&Sha256::digest(text), 32)
+}
+
+/// How the service is ended, as the shim takes it.
+pub(crate) fn stop_spec(spec: &ServiceSpec) -> StopSpec {
+    StopSpec {
+        signal: signal_number(&spec.stop.signal),
+        grace_ms: u64::try_from(spec.stop.grace.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// Where an instance's output goes.
+pub(crate) fn log_spec(log_dir: &Path, spec: &ServiceSpec, index: u16) -> LogSpec {
+    LogSpec {
+        path: log_dir.join(&spec.name).join(format!("{index}.log")),
+        max_size: spec.logs.max_size,
+        keep: spec.logs.keep,
+    }
+}
+
+/// `{port}` replaced, where there is a port.
+pub(crate) fn with_port(text: &str, port: Option<u16>) -> String {
+    match port {
+        Some(port) if text.contains("{port}") => text.replace("{port}", &port.to_string()),
+        _ => text.to_owned(),
+    }
+}
+
+/// A dotenv file as it was last read.
+#[derive(Debug, Default)]
+struct EnvFile {
+    read_at: Option<SystemTime>,
+    values: Vec<(String, String)>,
+}
+
+/// Makes the shim's [`Spawn`] of an instance, without touching the disk unless the `env_file` changed.
+pub(crate) struct Launch {
+    spec: Arc<ServiceSpec>,
+    port: Option<u16>,
+    base: Arc<BTreeMap<String, String>>,
+    file: EnvFile,
+}
+
+impl Launch {
+    pub(crate) fn new(
+        spec: Arc<ServiceSpec>,
+        port: Option<u16>,
+        base: Arc<BTreeMap<String, String>>,
+    ) -> Self {
+        Self {
+            spec,
+            port,
+            base,
+            file: EnvFile::default(),
+        }
+    }
+
+    /// The environment the service's process and its exec probes get.
+    pub(crate) fn environment(&mut self) -> Result<BTreeMap<String, String>, Problem> {
+        self.read_file()?;
+        let mut env = (*self.base).clone();
+        env.extend(self.file.values.iter().cloned());
+        let own = self.spec.env.iter();
+        env.extend(own.map(|(name, value)| (name.clone(), with_port(value, self.port))));
+        let named = self.spec.env.contains_key("PORT")
+            || self.file.values.iter().any(|(name, _)| name == "PORT");
+        if let (Some(port), false) = (self.port, named) {
+            env.insert("PORT".to_owned(), port.to_string());
+        }
+        Ok(env)
+    }
+
+    /// The working folder: as configured, else the home, else the root.
+    pub(crate) fn folder(&self) -> PathBuf {
+        let home = || self.base.get("HOME").map(PathBuf::from);
+        self.spec
+            .cwd
+            .clone()
+            .or_else(home)
+            .filter(|folder| folder.is_absolute())
+            .unwrap_or_else(|| PathBuf::from("/"))
+    }
+
+    /// The program and its arguments.
+    pub(crate) fn command(&self) -> Vec<String> {
+        let Run::Process(command) = &self.spec.run else {
+            return Vec::new();
+        };
+        command
+            .iter()
+            .map(|arg| with_port(arg, self.port))
+            .collect()
+    }
+
+    /// The whole frame but its label.
+    pub(crate) fn spawn(&mut self, log: LogSpec, label: Vec<u8>) -> Result<Spawn, Problem> {
+        let env = self.environment()?;
+        Ok(Spawn {
+            argv: self.command().into_iter().map(Into::into).collect(),
+            cwd: self.folder(),
+            env: env.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
+            label,
+            log,
+            stop: stop_spec(&self.spec),
+        })
+    }
+
+    fn read_file(&mut self) -> Result<(), Problem> {
+        let Some(path) = &self.spec.env_file else {
+            return Ok(());
+        };
+        let failed = |detail: String| {
+            Problem::new(
+                Code::ActionFailed,
+                format!(
+                    "{} cannot start: its env_file {} cannot be read",
+                    self.spec.name,
+                    path.display()
+                ),
+            )
+            .detail(detail)
+            .remedy("mend or remove env_file")
+        };
+        let changed_at = std::fs::metadata(path)
+            .and_then(|m| m.modified())
+            .map_err(|e| failed(e.to_string()))?;
+        if self.file.read_at == Some(changed_at) {
+            return Ok(());
+        }
+        let content = std::fs::read(path).map_err(|e| failed(e.to_string()))?;
+        let mut values = Vec::new();
+        for (number, item) in dotenvy::from_read_iter(content.as_slice()).enumerate() {
+            // The offending text may be a secret: only its place is told.
+            values
+                .push(item.map_err(|_| failed(format!("entry {} is not NAME=value", number + 1)))?);
+        }
+        self.file = EnvFile {
+            read_at: Some(changed_at),
+            values,
+        };
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! What all instances of one supervisor share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cockpit_model::{EventBody, Timestamp};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::cell::{Cell, lock};
+use crate::machine::{Held, Moment};
+use crate::probe::Http;
+use crate::seams::Parts;
+use cockpit_model::InstanceState;
+
+/// Changes of views are gathered for so long before they are told.
+const GATHER: Duration = Duration::from_millis(200);
+
+pub(crate) struct Shared {
+    pub(crate) parts: Parts,
+    pub(crate) shim_exe: PathBuf,
+    pub(crate) http: Arc<Http>,
+    pub(crate) ports: Mutex<BTreeSet<u16>>,
+    origin: Instant,
+    env: Mutex<Arc<BTreeMap<String, String>>>,
+    cells: Mutex<Vec<Arc<Cell>>>,
+    changed: watch::Sender<u64>,
+    dirty: Notify,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts, shim_exe: PathBuf, env: Arc<BTreeMap<String, String>>) -> Self {
+        Self {
+            parts,
+            shim_exe,
+            http: Arc::default(),
+            ports: Mutex::default(),
+            origin: Instant::now(),
+            env: Mutex::new(env),
+            cells: Mutex::default(),
+            changed: watch::Sender::new(0),
+            dirty: Notify::new(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        Moment {
+            mono: self.origin.elapsed(),
+            wall: Timestamp::now(),
+        }
+    }
+
+    /// A machine's deadline on the runtime's clock.
+    pub(crate) fn instant(&self, mono: Duration) -> Instant {
+        self.origin + mono
+    }
+
+    pub(crate) fn env(&self) -> Arc<BTreeMap<String, String>> {
+        Arc::clone(&lock(&self.env))
+    }
+
+    pub(crate) fn set_env(&self, env: Arc<BTreeMap<String, String>>) {
+        *lock(&self.env) = env;
+    }
+
+    pub(crate) fn cells(&self) -> Vec<Arc<Cell>> {
+        lock(&self.cells).clone()
+    }
+
+    pub(crate) fn set_cells(&self, cells: Vec<Arc<Cell>>) {
+        *lock(&self.cells) = cells;
+        self.state_changed();
+    }
+
+    pub(crate) fn cell(&self, name: &str) -> Option<Arc<Cell>> {
+        let cells = lock(&self.cells);
+        cells.iter().find(|cell| cell.name == name).cloned()
+    }
+
+    pub(crate) fn emit(&self, event: EventBody) {
+        (self.parts.events)(event);
+    }
+
+    /// Some instance's state changed: dependants look again.
+    pub(crate) fn state_changed(&self) {
+        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// A view changed and may be told when it is convenient.
+    pub(crate) fn view_changed(&self) {
+        self.dirty.notify_one();
+    }
+
+    /// Tells views that changed, for ever: at most once a second each.
+    pub(crate) async fn publish(self: Arc<Self>) {
+        loop {
+            self.dirty.notified().await;
+            tokio::time::sleep(GATHER).await;
+            let mut left = false;
+            for cell in self.cells() {
+                left |= cell.tell(&self.parts.events, false);
+            }
+            if left {
+                self.dirty.notify_one();
+            }
+        }
+    }
+
+    /// Whether what a service depends on lets it start.
+    pub(crate) fn gate(&self, depends_on: &[String]) -> Result<(), Held> {
+        let mut who = Vec::new();
+        let mut hopeless = None;
+        for name in depends_on {
+            let Some(cell) = self.cell(name) else {
+                continue;
+            };
+            if cell.is_reliable() {
+                continue;
+            }
+            let view = cell.view();
+            who.push(format!(
+                "{name} ({})",
+                view.state.as_str().replace('_', " ")
+            ));
+            let remedy = match view.state {
+                InstanceState::Stopped => format!("start {name} first"),
+                InstanceState::Missing | InstanceState::CrashLooping => {
+                    format!("mend {name} first: {}", view.cause)
+                }
+                _ => continue,
+            };
+            hopeless.get_or_insert(remedy);
+        }
+        match who.is_empty() {
+            true => Ok(()),
+            false => Err(Held {
+                who: who.join(", "),
+                hopeless,
+            }),
+        }
+    }
+}
