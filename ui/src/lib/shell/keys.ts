@@ -56,7 +56,8 @@ export function handleKey(event: KeyboardEvent, app: App): void {
     case 'r': {
       const service = selected(app);
       const action = service === undefined ? null : primaryAction(service);
-      if (service !== undefined && action !== null) actions.request(service, action);
+      if (service !== undefined && action !== null && action !== 'take_over')
+        actions.request(service, action);
       break;
     }
     case 'l': {

@@ -223,7 +223,8 @@ export function buttonFace(service: Service, pending: Pending | undefined): Butt
   }
   if (moving !== null && service.state !== 'waiting') return { label: moving, phase: 'busy', action: null };
   const action = primaryAction(service);
-  return { label: action === null ? '' : actionVerb(action), phase: 'rest', action };
+  if (action === null) return { label: '', phase: 'rest', action };
+  return { label: action === 'take_over' ? 'Take Over…' : actionVerb(action), phase: 'rest', action };
 }
 
 function movingLabel(state: InstanceState): string | null {
@@ -239,8 +240,9 @@ function movingLabel(state: InstanceState): string | null {
   }
 }
 
+/** What the one button does. Taking over only where there is nothing gentler to offer. */
 export function primaryAction(service: Service): Action | null {
-  for (const action of ['restart', 'start'] as const) {
+  for (const action of ['restart', 'start', 'take_over'] as const) {
     if (service.actions.includes(action)) return action;
   }
   return null;

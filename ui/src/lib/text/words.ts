@@ -1,7 +1,7 @@
 /** States, owners, kinds and events in the words a person reads. */
 
 import type { Action, Event, Exit, InstanceState, Owner, Service, VerdictState } from '../types';
-import { bytes, count, duration, sentence } from './format';
+import { bytes, compareTimes, count, duration, sentence } from './format';
 
 /** What colour and weight a state gets. The shape is the state's own, see `StateMark.svelte`. */
 export type Tone = 'ok' | 'busy' | 'warn' | 'down' | 'idle';
@@ -221,7 +221,7 @@ export function totals(service: Service): {
     if (
       instance.started_at !== null &&
       instance.pid !== null &&
-      (startedAt === null || instance.started_at > startedAt)
+      (startedAt === null || compareTimes(instance.started_at, startedAt) > 0)
     ) {
       startedAt = instance.started_at;
     }

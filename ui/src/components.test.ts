@@ -1,0 +1,283 @@
+import { cleanup, fireEvent, render, screen } from '@testing-library/svelte';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+
+import App from './App.svelte';
+import ServiceCard from './lib/overview/ServiceCard.svelte';
+import LogText from './lib/services/LogText.svelte';
+import Banners from './lib/shell/Banners.svelte';
+import { Actions } from './lib/state/actions.svelte';
+import { APP, type App as Context } from './lib/state/app';
+import { clock } from './lib/state/clock.svelte';
+import { Cockpit } from './lib/state/cockpit.svelte';
+import { EMPTY_SERIES } from './lib/state/host-series';
+import { Overlay } from './lib/state/overlay.svelte';
+import { FakeBackend, settle } from './testing/fake-backend';
+import { at, host, instance, NOW, service, status } from './testing/fixtures';
+import type { Service } from './lib/types';
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: NOW });
+  clock.now = NOW;
+  location.hash = '#/overview';
+});
+afterEach(() => {
+  cleanup();
+  vi.useRealTimers();
+});
+
+function context(backend = new FakeBackend()): {
+  app: Context;
+  map: Map<string, Context>;
+  backend: FakeBackend;
+} {
+  const cockpit = new Cockpit(backend);
+  const app = { cockpit, actions: new Actions(cockpit), overlay: new Overlay() };
+  return { app, map: new Map([[APP, app]]), backend };
+}
+
+function card(over: Partial<Service>): { text: string; app: Context; backend: FakeBackend } {
+  const { app, map, backend } = context();
+  const it = service(over);
+  app.cockpit.services = [it];
+  render(ServiceCard, { props: { service: it }, context: map });
+  return { text: (document.body.textContent ?? '').replace(/\s+/g, ' '), app, backend };
+}
+
+describe('ServiceCard', () => {
+  it('says all there is of a ready service', () => {
+    const { text } = card({});
+    for (const part of [
+      'api',
+      'Ready',
+      '1 h 00 m',
+      ':3000',
+      'Node.js 20.19.4',
+      '7.9 ms',
+      '2.4 %',
+      '180 MB',
+      '4711',
+    ]) {
+      expect(text).toContain(part);
+    }
+    expect(screen.getByRole('button', { name: 'Restart api' })).toBeTruthy();
+  });
+
+  it('says why a failing one fails, what comes next and how it ended', () => {
+    const { text } = card({
+      state: 'crash_looping',
+      cause: 'exited with 1 five times in 60 s',
+      instances: [
+        instance({
+          state: 'crash_looping',
+          pid: null,
+          cpu_percent: null,
+          memory_bytes: null,
+          next_attempt_at: at(21_000),
+          last_exit: { code: 1, signal: null, at: at(-9_000), last_lines: [] },
+        }),
+      ],
+    });
+    for (const part of [
+      'Crash looping',
+      'Exited with 1 five times',
+      'Next attempt in 21 s',
+      'exit code 1, 9 s ago',
+    ]) {
+      expect(text).toContain(part);
+    }
+    expect(text).toContain('CPU –');
+  });
+
+  it('never shows the unknown as zero', () => {
+    const { text } = card({
+      probe: null,
+      instances: [instance({ cpu_percent: null, memory_bytes: null, pid: null })],
+    });
+    expect(text).toMatch(/P95 – CPU – Memory – PID –/);
+  });
+
+  it('names the owner of what is not ours and asks before taking over', async () => {
+    const { text, app, backend } = card({
+      owner: 'ollama-app',
+      owner_detail: 'Ollama.app (pid 812)',
+      actions: ['take_over'],
+    });
+    expect(text).toContain('run by Ollama.app');
+    await fireEvent.click(screen.getByRole('button', { name: /Take Over/ }));
+    expect(app.actions.question?.body[0]).toContain('Ollama.app (pid 812)');
+    expect(backend.requests).toEqual([]);
+  });
+
+  it('offers Start for a stopped one', async () => {
+    const { text, backend } = card({
+      state: 'stopped',
+      manual_stop: true,
+      actions: ['start'],
+      instances: [],
+    });
+    expect(text).toContain('stopped by hand');
+    await fireEvent.click(screen.getByRole('button', { name: 'Start api' }));
+    expect(backend.requests).toMatchObject([{ method: 'POST', path: '/api/services/api/start' }]);
+  });
+
+  it('takes no orders while the engine does not answer', async () => {
+    const { app } = card({});
+    app.cockpit.lostSince = NOW;
+    await settle();
+    expect(screen.getByRole<HTMLButtonElement>('button', { name: 'Restart api' }).disabled).toBe(true);
+  });
+});
+
+describe('Banners', () => {
+  const shown = (prepare: (c: Cockpit, b: FakeBackend) => void): string => {
+    const made = context();
+    prepare(made.app.cockpit, made.backend);
+    render(Banners, { context: made.map });
+    return (document.body.textContent ?? '').replace(/\s+/g, ' ').trim();
+  };
+
+  it('is silent when there is nothing to say', () => {
+    expect(shown((c) => (c.status = status()))).toBe('');
+  });
+
+  it('leads from the demo to what runs here', async () => {
+    const made = context();
+    made.app.cockpit.status = status({ engine: { ...status().engine, demo: true } });
+    render(Banners, { context: made.map });
+    await fireEvent.click(screen.getByRole('button', { name: 'See what was found on this machine' }));
+    expect(made.app.overlay.open).toBe('detect');
+  });
+
+  it('shows each mistake of the configuration with its place, text and suggestion', () => {
+    const text = shown((c) => {
+      const error = {
+        file: 'cockpit.toml',
+        line: 14,
+        column: 3,
+        message: 'unknown key',
+        text: 'depnds_on',
+        suggestion: 'did you mean `depends_on`?',
+      };
+      c.status = status({ config: { state: 'invalid', errors: [error], warnings: [] } });
+    });
+    for (const part of [
+      '1 mistake',
+      'cockpit.toml:14:3',
+      'unknown key',
+      'depnds_on',
+      'did you mean depends_on?',
+    ]) {
+      expect(text).toContain(part);
+    }
+  });
+
+  it('says since when the engine does not answer, but not for a blink', () => {
+    const lost = (ms: number) => (c: Cockpit) => {
+      c.loaded = true;
+      c.lostSince = NOW - ms;
+    };
+    expect(shown(lost(500))).toBe('');
+    cleanup();
+    expect(shown(lost(12_000))).toMatch(/The engine is not answering since \d\d:\d\d:\d\d \(12 s\)/);
+  });
+
+  it('offers the upgrade of an older engine only in the window', async () => {
+    let upgraded = 0;
+    const made = context();
+    made.backend.kind = 'window';
+    made.backend.shell = {
+      info: async () => ({ version: '0.2.0' }),
+      upgradeEngine: async () => {
+        upgraded += 1;
+      },
+    };
+    made.app.cockpit.status = status();
+    render(Banners, { context: made.map });
+    await settle();
+    await fireEvent.click(screen.getByRole('button', { name: 'Upgrade Engine' }));
+    expect(upgraded).toBe(1);
+  });
+});
+
+describe('the whole page', () => {
+  const engine = (): FakeBackend =>
+    new FakeBackend()
+      .on('GET /api/status', status({ summary: 'api is ready' }))
+      .on('GET /api/services', [service()])
+      .on('GET /api/events', [])
+      .on('GET /api/host', { ...host(), series: EMPTY_SERIES });
+
+  it('asks for the token, says what prints a link, and refuses a wrong one', async () => {
+    const backend = engine().on('GET /api/status', { code: 'unauthorized', title: 'no' }, 401);
+    render(App, { props: { backend } });
+    await settle();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(document.body.textContent).toContain('studio-cockpit open --print-url');
+
+    const field = screen.getByLabelText(/paste the token/);
+    await fireEvent.input(field, { target: { value: 'wrong' } });
+    await fireEvent.click(screen.getByRole('button', { name: 'Sign In' }));
+    await settle();
+    expect(screen.getByRole('alert').textContent).toContain('does not know this token');
+
+    backend.on('GET /api/status', status({ summary: 'api is ready' }));
+    await fireEvent.input(field, { target: { value: 'right' } });
+    await fireEvent.click(screen.getByRole('button', { name: 'Sign In' }));
+    await settle();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(backend.token).toBe('right');
+    expect(screen.getByRole('heading', { level: 1 }).textContent).toBe('api is ready');
+  });
+
+  it('opens the palette by key, runs what Enter is on, and closes by Esc', async () => {
+    const backend = engine().on('POST /api/services/api/restart', service());
+    render(App, { props: { backend } });
+    await settle();
+    await vi.advanceTimersByTimeAsync(10);
+    const key = (init: KeyboardEventInit) => fireEvent.keyDown(document.body, init);
+    await key({ key: 'k', ctrlKey: true });
+    const field = screen.getByRole('combobox', { name: /Find a service/ });
+    await fireEvent.input(field, { target: { value: 'restart' } });
+    await fireEvent.keyDown(field, { key: 'Enter' });
+    await settle();
+    expect(backend.requests.some((r) => r.method === 'POST' && r.path === '/api/services/api/restart')).toBe(
+      true,
+    );
+    expect(screen.queryByRole('combobox', { name: /Find a service/ })).toBeNull();
+    await key({ key: '?' });
+    expect(document.body.textContent).toContain('Keyboard shortcuts');
+    await key({ key: 'Escape' });
+    expect(screen.queryByRole('heading', { name: 'Keyboard shortcuts' })).toBeNull();
+  });
+
+  it('goes to a service and its history by the address', async () => {
+    const exit = { code: 1, signal: null, at: at(-9_000), last_lines: ['\x1b[31mfatal\x1b[0m: no database'] };
+    const backend = engine().on('GET /api/events', [
+      {
+        seq: 4,
+        at: at(-9_000),
+        type: 'instance_exit',
+        service: 'api',
+        instance: 0,
+        pid: 9,
+        exit,
+        expected: false,
+      },
+    ]);
+    location.hash = '#/services/api/history';
+    render(App, { props: { backend } });
+    await settle();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(screen.getByRole('tab', { name: 'History' }).getAttribute('aria-selected')).toBe('true');
+    expect(document.querySelector('details pre')?.textContent).toBe('fatal: no database');
+  });
+});
+
+describe('LogText', () => {
+  it('marks what is searched for across colours and never makes markup of it', () => {
+    render(LogText, { props: { text: 'a \x1b[31mer\x1b[0mror <b>x</b>', query: 'error' } });
+    expect([...document.querySelectorAll('mark')].map((m) => m.textContent)).toEqual(['er', 'ror']);
+    expect(document.querySelector('b')).toBeNull();
+    expect(document.body.textContent).toContain('<b>x</b>');
+  });
+});

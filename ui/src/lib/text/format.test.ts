@@ -1,0 +1,113 @@
+import { describe, expect, it } from 'vitest';
+
+import { at, NOW } from '../../testing/fixtures';
+import * as f from './format';
+
+describe('bytes', () => {
+  it.each([
+    [0, '0 B'],
+    [998, '998 B'],
+    [1000, '0.98 KB'],
+    [1024, '1.00 KB'],
+    [10_230, '9.99 KB'],
+    [10_240, '10.0 KB'],
+    [102_400, '100 KB'],
+    [1023 * 1024, '1.00 MB'],
+    [1.42 * 1024 ** 3, '1.42 GB'],
+    [128 * 1024 ** 3, '128 GB'],
+    [3.6 * 1024 ** 4, '3.60 TB'],
+    [null, '–'],
+    [undefined, '–'],
+    [Number.NaN, '–'],
+    [-1, '–'],
+  ])('%s is %s', (n, text) => expect(f.bytes(n)).toBe(text));
+
+  it('never shows more than three digits, whatever the size', () => {
+    for (let n = 1; n < 2 ** 60; n *= 1.037) {
+      expect(f.quantityOfBytes(n).figure.replace('.', '').length, String(n)).toBeLessThanOrEqual(3);
+    }
+  });
+});
+
+describe('percent, latency', () => {
+  it.each([
+    [0, '0.0 %'],
+    [9.94, '9.9 %'],
+    [9.96, '10 %'],
+    [312.4, '312 %'],
+    [null, '–'],
+  ])('%s is %s', (n, text) => expect(f.percent(n)).toBe(text));
+  it.each([
+    [0.36, '0.4 ms'],
+    [9.96, '10 ms'],
+    [999.6, '1.00 s'],
+    [12_340, '12.3 s'],
+    [180_000, '180 s'],
+    [null, '–'],
+  ])('%s is %s', (n, text) => expect(f.latency(n)).toBe(text));
+});
+
+describe('durations', () => {
+  it.each([
+    [-5, '0 s'],
+    [59_999, '59 s'],
+    [60_000, '1 m 00 s'],
+    [3_599_000, '59 m 59 s'],
+    [3_600_000, '1 h 00 m'],
+    [86_399_000, '23 h 59 m'],
+    [86_400_000 * 12 + 4 * 3_600_000, '12 d 4 h'],
+    [null, '–'],
+  ])('%s is %s', (ms, text) => expect(f.duration(ms)).toBe(text));
+  it.each([
+    [1_000, '1 second'],
+    [89_000, '89 seconds'],
+    [90_000, '2 minutes'],
+    [5_400_000, '2 hours'],
+    [129_600_000, '2 days'],
+  ])('%s in words is %s', (ms, text) => expect(f.durationInWords(ms)).toBe(text));
+});
+
+describe('countdown', () => {
+  it.each([
+    [at(-1), 'now'],
+    [at(0), 'now'],
+    [at(1), '1 s'],
+    [at(59_001), '1:00'],
+    [at(125_000), '2:05'],
+    [at(3_609_000), '1:00:09'],
+    [null, '–'],
+    ['rubbish', '–'],
+  ])('%s is %s', (until, text) => expect(f.countdown(until, NOW)).toBe(text));
+});
+
+describe('times', () => {
+  it('tells how long ago', () => {
+    expect(f.ago(at(500), NOW)).toBe('just now');
+    expect(f.ago(at(-4_000), NOW)).toBe('4 s ago');
+    expect(f.ago(at(-7_200_000), NOW)).toBe('2 h ago');
+  });
+
+  it('orders times by digits a number would lose, and across lengths', () => {
+    const times = [
+      '2026-03-01T12:00:00.000000002Z',
+      '2026-03-01T12:00:01Z',
+      '2026-03-01T12:00:00Z',
+      '2026-03-01T12:00:00.000000001Z',
+      '2026-03-01T12:00:00.5Z',
+    ];
+    expect([...times].sort(f.compareTimes)).toEqual([times[2], times[3], times[0], times[4], times[1]]);
+  });
+
+  it('says when a disk is full', () => {
+    expect(f.daysToFull(null)).toBeNull();
+    expect(f.daysToFull(0.4)).toBe('full in 9 hours');
+    expect(f.daysToFull(12.9)).toBe('full in 12 days');
+    expect(f.daysToFull(5000)).toBe('years left');
+  });
+});
+
+it('lists names', () => {
+  expect(f.list([])).toBe('');
+  expect(f.list(['a'])).toBe('a');
+  expect(f.list(['a', 'b', 'c'])).toBe('a, b and c');
+});
