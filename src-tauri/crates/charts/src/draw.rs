@@ -190,12 +190,12 @@ fn trace<B: DrawingBackend>(
         canvas.fill_polygon(area, &pen(line.color, alpha, 1))?;
     }
     if line.style != Style::Shadow {
-        canvas.draw_path(points, &pen(line.color, 1.0, 6))?;
+        canvas.draw_path(points, &pen(line.color, 1.0, 5))?;
     }
     Ok(())
 }
 
-/// Top right, from the right: swatch and name of each line, where there is more than one.
+/// Top right, from the right: a swatch and the name of each line, where there is more than one.
 fn legend<B: DrawingBackend>(
     chart: &Chart,
     canvas: &mut B,
@@ -203,23 +203,30 @@ fn legend<B: DrawingBackend>(
     if chart.lines.len() < 2 || chart.is_empty() {
         return Ok(());
     }
-    let mut right = fine(WIDTH - RIGHT);
+    // Names are short and known: columns of one width.
+    let mut left = fine(WIDTH - RIGHT) - fine(58);
     let y = fine(28);
     for line in &chart.lines {
-        text(canvas, line.name, (right, y), 12, SOFT, false, Align::Right)?;
-        // Names are short and known; room for the widest is room enough.
-        right -= fine(46);
         let (height, alpha) = match line.style {
             Style::Shadow => (fine(8), 0.22),
             Style::Area | Style::Line => (fine(2), 1.0),
         };
         canvas.draw_rect(
-            (right - fine(14), y - height / 2),
-            (right, y + height / 2),
+            (left, y - height / 2),
+            (left + fine(14), y + height / 2),
             &pen(line.color, alpha, 1),
             true,
         )?;
-        right -= fine(32);
+        text(
+            canvas,
+            line.name,
+            (left + fine(21), y),
+            12,
+            SOFT,
+            false,
+            Align::Left,
+        )?;
+        left -= fine(76);
     }
     Ok(())
 }

@@ -238,7 +238,7 @@ fn segments(series: &Series, column: &str, unit: f64, from_ms: i64, to_ms: i64) 
     segments
 }
 
-/// Ticks at round times of UTC, at most eight of them.
+/// Ticks at round times of UTC, at most nine of them.
 fn time_ticks(from_ms: i64, to_ms: i64) -> Vec<Tick<i64>> {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;
@@ -270,8 +270,8 @@ fn time_ticks(from_ms: i64, to_ms: i64) -> Vec<Tick<i64>> {
     let span = to_ms.saturating_sub(from_ms) / 1000;
     let step = STEPS
         .into_iter()
-        .find(|step| span / step <= 7)
-        .unwrap_or_else(|| span / 7);
+        .find(|step| span / step <= 8)
+        .unwrap_or_else(|| span / 8);
     let format = |at: Timestamp| {
         let midnight = at.as_second().rem_euclid(DAY) == 0;
         let format = match step {
@@ -325,7 +325,9 @@ mod tests {
         );
         assert_eq!(
             labels(86_400),
-            ["06:00", "12:00", "18:00", "23 Nov", "06:00"]
+            [
+                "06:00", "09:00", "12:00", "15:00", "18:00", "21:00", "23 Nov", "03:00", "06:00"
+            ]
         );
         assert_eq!(
             labels(7 * 86_400),

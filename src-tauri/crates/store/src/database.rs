@@ -147,6 +147,20 @@ fn check(connection: &Connection) -> rusqlite::Result<()> {
     ))
 }
 
+/// What is wrong with a file that is in use, if anything. Asked over a connection of its own: one
+/// that has been open for long would answer from the pages it remembers.
+pub(crate) fn damage(path: &Path) -> Option<String> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let checked = Connection::open_with_flags(path, flags).and_then(|connection| {
+        connection.busy_timeout(Duration::from_secs(5))?;
+        check(&connection)
+    });
+    checked
+        .err()
+        .filter(is_damage)
+        .map(|error| error.to_string())
+}
+
 fn migrate(connection: &mut Connection, schema: &Schema, found: i64) -> rusqlite::Result<()> {
     let from = usize::try_from(found).unwrap_or(0);
     for (version, statements) in (1_i64..).zip(schema.migrations).skip(from) {

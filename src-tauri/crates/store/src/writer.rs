@@ -211,7 +211,11 @@ impl Writer {
     }
 
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
-        if self.path.metadata().is_ok_and(|file| file.len() > database::WHOLE_CHECK_BYTES) {
+        if self
+            .path
+            .metadata()
+            .is_ok_and(|file| file.len() > database::WHOLE_CHECK_BYTES)
+        {
             // Too large to hold up the start with it.
             self.check();
         }
@@ -371,17 +375,12 @@ impl Writer {
         );
     }
 
-    /// A reader found damage: look for ourselves.
+    /// A reader found damage, or the file is too large to be checked on opening: look for ourselves.
     fn check(&mut self) {
-        let damage = self.connection.as_ref().and_then(|connection| {
-            let verdict: rusqlite::Result<String> =
-                connection.pragma_query_value(None, "quick_check", |row| row.get(0));
-            match verdict {
-                Ok(verdict) => (verdict != "ok").then_some(verdict),
-                Err(error) => crate::error::is_damage(&error).then(|| error.to_string()),
-            }
-        });
-        if let Some(why) = damage {
+        if self.connection.is_none() {
+            return;
+        }
+        if let Some(why) = database::damage(&self.path) {
             self.failed(&why);
             self.replace(&why);
         }
