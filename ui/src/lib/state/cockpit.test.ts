@@ -4,6 +4,7 @@ import { FakeBackend, settle } from '../../testing/fake-backend';
 import { at, host, instance, NOW, service, status } from '../../testing/fixtures';
 import type { Answer } from '../backend';
 import { Refused, Unreachable } from '../backend';
+import type { Series } from '../types';
 import { Cockpit } from './cockpit.svelte';
 import { EMPTY_SERIES, extend } from './host-series';
 
@@ -168,10 +169,10 @@ describe('extend', () => {
   const sample = (ms: number, percent: number) => host({ at: at(ms), cpu: { ...host().cpu, percent } });
 
   it('adds a point a step, replaces within one, and drops what is older than the window', () => {
-    let series = {
+    let series: Series = {
       step_ms: 6_000,
       at_ms: [NOW - 12_000, NOW - 6_000],
-      values: { cpu_percent: [1, 2] as (number | null)[] },
+      values: { cpu_percent: [1, 2] },
     };
     for (let i = 1; i <= 12; i += 1) series = extend(series, sample(i * 1_000 - 6_000, 10 + i), [], 13_000);
     const gaps = series.at_ms.slice(1).map((t, i) => t - (series.at_ms[i] ?? 0));
