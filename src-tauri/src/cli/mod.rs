@@ -23,6 +23,8 @@ use failure::Done;
 
 /// Does what was asked; the answer is the process's exit code.
 pub async fn run(args: Args) -> u8 {
+    // Every HTTP client of ours takes the process's TLS; an error says that it has one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let json = args.wants_json();
     match perform(args).await {
         Ok(()) => 0,
@@ -40,7 +42,7 @@ async fn perform(args: Args) -> Done {
             stop_services,
             await_config,
         } => verbs::serve::serve(&common, stop_services, await_config).await,
-        Verb::Demo { common } => verbs::serve::demo(&common).await,
+        Verb::Demo { common, no_window } => verbs::serve::demo(&common, no_window).await,
         Verb::Init { reading, write } => verbs::init::init(&reading, write).await,
         Verb::Check { reading } => verbs::check::check(&reading),
         Verb::Status { reading } => verbs::status::status(&reading).await,
