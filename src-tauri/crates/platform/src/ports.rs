@@ -93,9 +93,13 @@ impl Listener {
     }
 }
 
-/// Who listens on the port; `None` when nobody does.
+/// Who listens on the port; `None` when nobody does. Cheap enough to be asked every few seconds.
 pub async fn holder(port: u16) -> Option<PortHolder> {
-    listener(port).await.map(|listener| listener.view())
+    #[cfg(target_os = "macos")]
+    let found = macos::remembered(port).await;
+    #[cfg(not(target_os = "macos"))]
+    let found = listener(port).await;
+    found.map(|listener| listener.view())
 }
 
 #[cfg(not(target_os = "macos"))]

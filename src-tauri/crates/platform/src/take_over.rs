@@ -208,11 +208,11 @@ fn cannot_end(identity: &Identity, error: rustix::io::Errno) -> Problem {
 
 async fn wait_until_free(port: u16, how: &How) -> Result<(), Problem> {
     let deadline = Instant::now() + FREE_WITHIN;
-    while let Some(still) = ports::holder(port).await {
+    while let Some(still) = ports::listener(port).await {
         if Instant::now() >= deadline {
             return Err(Problem::new(
                 Code::PortConflict,
-                format!("port {port} is still held by {}", still.described),
+                format!("port {port} is still held by {}", still.view().described),
             )
             .detail(format!(
                 "it did not end within {} s of `{}`",

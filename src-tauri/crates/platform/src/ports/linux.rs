@@ -1,9 +1,13 @@
 //! `/proc`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use super::{Identity, Keeper, Listener};
+
+/// Who held a port last: looked at first, so that asking again does not walk every process.
+static LAST: Mutex<BTreeMap<u16, u32>> = Mutex::new(BTreeMap::new());
 
 /// `TCP_LISTEN` in `/proc/net/tcp`.
 const LISTENING: &str = "0A";
@@ -18,13 +22,24 @@ pub(super) fn listener(port: u16) -> Option<Listener> {
     if inodes.is_empty() {
         return None;
     }
-    let Some(pid) = holder_of(&inodes) else {
+    let last = LAST
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&port);
+    let wanted: BTreeSet<String> = inodes.iter().map(|i| format!("socket:[{i}]")).collect();
+    let pid = last
+        .filter(|pid| holds(Path::new(&format!("/proc/{pid}/fd")), &wanted))
+        .or_else(|| holder_of(&wanted));
+    let Some(pid) = pid else {
         return Some(Listener {
             identity: None,
             name: String::new(),
             keeper: Keeper::Nobody,
         });
     };
+    LAST.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(port, pid);
     let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}"));
     let name = read("comm").unwrap_or_default().trim().to_owned();
     let groups = read("cgroup").unwrap_or_default();
@@ -66,8 +81,7 @@ fn listening_inodes(table: &str, port: u16) -> Vec<u64> {
 }
 
 /// The process that holds one of the sockets; of several (a server and its workers) the oldest.
-fn holder_of(inodes: &BTreeSet<u64>) -> Option<u32> {
-    let wanted: BTreeSet<String> = inodes.iter().map(|i| format!("socket:[{i}]")).collect();
+fn holder_of(wanted: &BTreeSet<String>) -> Option<u32> {
     let mut holders: Vec<(u64, u32)> = Vec::new();
     for entry in std::fs::read_dir("/proc").ok()?.filter_map(Result::ok) {
         let Some(pid) = entry
@@ -77,7 +91,7 @@ fn holder_of(inodes: &BTreeSet<u64>) -> Option<u32> {
         else {
             continue;
         };
-        if holds(&entry.path().join("fd"), &wanted) {
+        if holds(&entry.path().join("fd"), wanted) {
             let since = started(pid).and_then(|s| s.parse().ok());
             holders.push((since.unwrap_or(u64::MAX), pid));
         }

@@ -5,7 +5,9 @@
 )]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::{Identity, Keeper, Listener};
 use crate::command::{Runner, System};
@@ -14,6 +16,38 @@ use crate::command::{Runner, System};
 const LIMIT: Duration = Duration::from_secs(10);
 /// A listener may be a worker of a worker of the job.
 const ANCESTORS: usize = 8;
+
+/// Three tools are run to know a holder: too much for a question that is asked every few seconds.
+const REMEMBERED: Duration = Duration::from_secs(10);
+
+static LAST: Mutex<BTreeMap<u16, (Instant, Listener)>> = Mutex::new(BTreeMap::new());
+
+/// As [`listener`], but what was found within the last ten seconds is not looked for again while
+/// its process lives.
+pub(super) async fn remembered(port: u16) -> Option<Listener> {
+    let last = LAST
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&port)
+        .filter(|(at, listener)| at.elapsed() < REMEMBERED && lives(listener));
+    let (at, listener) = match last {
+        Some(last) => last,
+        None => (Instant::now(), listener(port).await?),
+    };
+    LAST.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(port, (at, listener.clone()));
+    Some(listener)
+}
+
+fn lives(listener: &Listener) -> bool {
+    let pid = listener
+        .identity
+        .as_ref()
+        .and_then(|identity| i32::try_from(identity.pid).ok())
+        .and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
 
 pub(super) async fn listener(port: u16) -> Option<Listener> {
     listener_with(&System, port).await
@@ -72,11 +106,15 @@ async fn listener_with(runner: &dyn Runner, port: u16) -> Option<Listener> {
     })
 }
 
-/// Whether the port is taken at all.
+/// Whether anybody listens there. Binding would not tell: beside a listener on all addresses,
+/// macOS lets another one have the loopback's.
 fn taken(port: u16) -> bool {
-    let taken = |e: std::io::Error| e.kind() == std::io::ErrorKind::AddrInUse;
-    std::net::TcpListener::bind(("127.0.0.1", port)).is_err_and(taken)
-        || std::net::TcpListener::bind(("::1", port)).is_err_and(taken)
+    [
+        SocketAddr::from(([127, 0, 0, 1], port)),
+        SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port)),
+    ]
+    .iter()
+    .any(|address| TcpStream::connect_timeout(address, Duration::from_millis(200)).is_ok())
 }
 
 /// The first process of `lsof -F pcn`: `p812`, `collama`, `f3`, `n127.0.0.1:11434`.
