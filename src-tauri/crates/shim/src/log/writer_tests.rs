@@ -96,13 +96,17 @@ fn an_unwritable_log_is_survived_and_said() {
 }
 
 #[test]
-fn a_full_disk_is_survived() {
-    // /dev/full is no regular file; a file-size limit or a full file system would be needed to come closer, so
-    // only that it is refused, and that nothing blocks.
-    let mut writer = Writer::new(spec(Path::new("/dev/full"), 10_000, 2));
-    writer.record(1, Stream::Stdout, false, b"lost");
-    writer.flush();
-    assert_eq!(writer.health().dropped_lines, 1);
+fn a_device_or_a_fifo_is_no_log_and_blocks_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    for path in [Path::new("/dev/full"), &fifo] {
+        let mut writer = Writer::new(spec(path, 10_000, 2));
+        writer.record(1, Stream::Stdout, false, b"lost");
+        writer.flush();
+        assert_eq!(writer.health().dropped_lines, 1);
+    }
 }
 
 #[test]

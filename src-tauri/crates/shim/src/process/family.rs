@@ -7,6 +7,8 @@
 //! leader lives, and remembered by identity; what is left is the remembered, the leader's group, and (when a tree
 //! is being ended) whatever carries the marker.
 
+use std::time::Duration;
+
 use rustix::process::{Signal, kill_process_group};
 
 use crate::tree::{Identity, descendants};
@@ -36,12 +38,15 @@ impl Family {
         }
     }
 
-    /// How often [`Family::look`] wants to be called while a child runs.
-    pub(super) const LOOK_EVERY: Option<std::time::Duration> = if cfg!(target_os = "macos") {
-        Some(std::time::Duration::from_secs(1))
-    } else {
-        None
-    };
+    /// How often [`Family::look`] wants to be called while a child runs, and [`Family::is_empty`] while a tree is
+    /// being ended; `None` where the system tells by itself.
+    pub(super) fn pause(ending: bool) -> Option<Duration> {
+        cfg!(target_os = "macos").then_some(if ending {
+            Duration::from_millis(20)
+        } else {
+            Duration::from_secs(1)
+        })
+    }
 
     /// Remembers who descends from the leader now.
     #[cfg(not(target_os = "macos"))]

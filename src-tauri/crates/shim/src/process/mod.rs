@@ -21,7 +21,6 @@ mod signals;
 mod spawn;
 
 use std::collections::VecDeque;
-use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -38,8 +37,8 @@ use pump::{Pump, unix_nanos};
 use signals::Wakeups;
 
 use crate::protocol::{
-    Command, Exit, ExitStatus, FromShim, Refusal, Running, Spawn, SpawnError, SpawnErrorKind,
-    Started, State, StopSpec, ToShim, VERSION, Welcome,
+    Command, Exit, ExitStatus, FromShim, Refusal, Running, Spawn, Started, State, StopSpec, ToShim,
+    VERSION, Welcome,
 };
 use crate::tree::{Identity, pidfile};
 
@@ -75,7 +74,7 @@ pub fn main() -> ExitCode {
 #[derive(Debug)]
 struct Shim {
     socket: PathBuf,
-    pidfile: PathBuf,
+    pidfile: pidfile::Written,
     marker: String,
     own: Identity,
     listener: UnixListener,
@@ -152,7 +151,7 @@ impl Shim {
 
     fn cleanup(&self) {
         let _ = std::fs::remove_file(&self.socket);
-        let _ = std::fs::remove_file(&self.pidfile);
+        let _ = std::fs::remove_file(self.pidfile.path());
     }
 
     /// Sleeps until something is to be done.
@@ -163,8 +162,11 @@ impl Shim {
         if self.alone_since.is_some() {
             within(now + PURPOSELESS);
         }
-        if let (Some(every), false) = (Family::LOOK_EVERY, self.machine.is_empty()) {
-            within(now + every);
+        if let (Some(pause), false) = (
+            Family::pause(self.machine.is_stopping()),
+            self.machine.is_empty(),
+        ) {
+            within(now + pause);
         }
         let timeout = due.map(|at| {
             let left = at.saturating_duration_since(now);
@@ -230,7 +232,7 @@ impl Shim {
             }
         };
         // On macOS a tree ends also without a child that ends.
-        let watched = Family::LOOK_EVERY.is_some() && self.machine.is_stopping();
+        let watched = Family::pause(true).is_some() && self.machine.is_stopping();
         if self.machine.is_empty() || !(reaped || watched) {
             return;
         }
@@ -244,7 +246,7 @@ impl Shim {
     }
 
     fn look(&mut self) {
-        if Family::LOOK_EVERY.is_some()
+        if Family::pause(false).is_some()
             && let Some(leader) = self.machine.leader()
         {
             self.family.look(leader);
@@ -410,14 +412,11 @@ impl Shim {
             }
         };
         let spawn_micros = u32::try_from(received.elapsed().as_micros()).unwrap_or(u32::MAX);
-        // It is our child and was not reaped: it is there, if only as a zombie.
-        let Some(leader) = Identity::of(child.pid) else {
-            return self.tell(&FromShim::SpawnFailed(SpawnError {
-                kind: SpawnErrorKind::Other,
-                errno: 0,
-                text: format!("the child {} has no start time", child.pid),
-            }));
-        };
+        // It is our child and was not reaped, so it is there; only a system out of files cannot say since when.
+        let leader = Identity::of(child.pid).unwrap_or(Identity {
+            pid: child.pid,
+            start_time: 0,
+        });
         self.pump.set_log(spawn.log);
         self.pump.attach(child.stdout, child.stderr);
         self.label = spawn.label;
@@ -431,18 +430,8 @@ impl Shim {
             spawn_micros,
         }));
         self.speak();
-        let _ = self.write_pidfile(Some(leader));
-        // It may have ended before there was a leader to recognise.
-        self.reap(Instant::now());
-    }
-
-    fn write_pidfile(&self, leader: Option<Identity>) -> io::Result<()> {
-        let content = pidfile::PidFile {
-            shim: self.own,
-            marker: self.marker.clone(),
-            leader,
-        };
-        pidfile::write(&self.pidfile, &content)
+        // Not before the engine knows. Without it a lost shim's tree is still found by its marker.
+        let _ = self.pidfile.set_leader(leader);
     }
 
     fn welcome(&self) -> Welcome {

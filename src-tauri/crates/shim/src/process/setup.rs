@@ -15,6 +15,7 @@ use super::pump::Pump;
 use super::signals::Wakeups;
 use super::{Shim, StopSpec, VecDeque};
 use crate::tree::Identity;
+use crate::tree::pidfile::Written;
 
 const USAGE: &str = "usage: studio-cockpit-shim SOCKET PIDFILE --instance MARKER [--name NAME]";
 
@@ -80,10 +81,15 @@ pub(super) fn begin(options: Options) -> io::Result<Shim> {
     let listener = bind(&options.socket)?;
     listener.set_nonblocking(true)?;
     let pump = Pump::start()?;
+    let pidfile = Written::new(&options.pidfile, own, &options.marker).map_err(|e| {
+        let _ = std::fs::remove_file(&options.socket);
+        let text = format!("cannot write {}: {e}", options.pidfile.display());
+        io::Error::new(e.kind(), text)
+    })?;
     let shim = Shim {
         family: Family::new(&options.marker),
         socket: options.socket,
-        pidfile: options.pidfile,
+        pidfile,
         marker: options.marker,
         own,
         listener,
@@ -105,11 +111,6 @@ pub(super) fn begin(options: Options) -> io::Result<Shim> {
         quit: false,
         alone_since: Some(Instant::now()),
     };
-    if let Err(e) = shim.write_pidfile(None) {
-        let _ = std::fs::remove_file(&shim.socket);
-        let text = format!("cannot write {}: {e}", shim.pidfile.display());
-        return Err(io::Error::new(e.kind(), text));
-    }
     let _ = io::stdout().write_all(b"ready\n");
     let _ = io::stdout().flush();
     detach()?;

@@ -13,6 +13,7 @@ use rustix::process::{Signal, getsid, kill_process};
 use super::{Identity, Stat, pid_of};
 
 const PROC_ALL_PIDS: u32 = 1;
+const PROC_PPID_ONLY: u32 = 6;
 const PROC_PIDTBSDINFO: c_int = 3;
 const CTL_KERN: c_int = 1;
 const KERN_PROCARGS2: c_int = 49;
@@ -90,12 +91,12 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
     })
 }
 
-fn pids() -> Vec<u32> {
-    let mut pids: Vec<c_int> = vec![0; 4096];
+fn pids(kind: u32, info: u32) -> Vec<u32> {
+    let mut pids: Vec<c_int> = vec![0; if kind == PROC_ALL_PIDS { 4096 } else { 64 }];
     loop {
         let bytes = c_int::try_from(size_of_val(pids.as_slice())).unwrap_or(c_int::MAX);
         // SAFETY: the buffer is valid for `bytes` bytes.
-        let n = unsafe { proc_listpids(PROC_ALL_PIDS, 0, pids.as_mut_ptr().cast(), bytes) };
+        let n = unsafe { proc_listpids(kind, info, pids.as_mut_ptr().cast(), bytes) };
         let count = usize::try_from(n).unwrap_or(0) / size_of::<c_int>();
         if count < pids.len() {
             pids.truncate(count);
@@ -110,15 +111,33 @@ fn pids() -> Vec<u32> {
 }
 
 pub(super) fn all() -> BTreeMap<u32, Stat> {
-    pids()
+    pids(PROC_ALL_PIDS, 0)
         .into_iter()
         .filter_map(|pid| Some((pid, stat(pid)?)))
         .collect()
 }
 
-/// One listing of all pids is as cheap here as walking the tree.
-pub(super) fn descendants(_root: u32) -> Option<Vec<Identity>> {
-    None
+/// By asking for the children of each: this costs by the size of the tree.
+pub(super) fn descendants(root: u32) -> Option<Vec<Identity>> {
+    let mut found: Vec<Identity> = Vec::new();
+    let mut todo = vec![root];
+    while let Some(pid) = todo.pop() {
+        for child in pids(PROC_PPID_ONLY, pid) {
+            let Some(stat) = stat(child).filter(|stat| !stat.zombie) else {
+                continue;
+            };
+            let id = Identity {
+                pid: child,
+                start_time: stat.start_time,
+            };
+            // Pids that are reused while we look must not lead us round in a circle.
+            if !found.contains(&id) {
+                found.push(id);
+                todo.push(child);
+            }
+        }
+    }
+    Some(found)
 }
 
 pub(super) fn has_environment(pid: u32, entry: &str) -> bool {

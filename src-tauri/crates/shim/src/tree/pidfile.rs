@@ -1,11 +1,13 @@
 //! What a shim leaves on disk about itself, for an engine that finds it dead.
 //!
-//! Lines: the shim's pid, its start time, its marker, then (while a child runs) the leader's pid and start time.
-//! It is replaced atomically: a reader sees a whole one.
+//! Lines: the shim's pid, its start time, its marker, the last leader's pid and start time (0 before the first).
+//! The leader's have a fixed width, so that a new one is put in by a single small write: it is on the way of every
+//! respawn, and must not wait for a file system that is busy with a rename.
 
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use super::Identity;
 
@@ -16,7 +18,7 @@ pub struct PidFile {
     pub shim: Identity,
     /// The value of the marker in the environment of all it started.
     pub marker: String,
-    /// The child, if one was started last that is not known to have ended.
+    /// The last child, if there was one; it may have ended.
     pub leader: Option<Identity>,
 }
 
@@ -42,7 +44,7 @@ fn parse(text: &str) -> Option<PidFile> {
     Some(PidFile {
         shim,
         marker,
-        leader: identity(&mut lines),
+        leader: identity(&mut lines).filter(|leader| leader.pid > 0),
     })
 }
 
@@ -53,29 +55,50 @@ fn identity<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Option<Identity> {
     })
 }
 
-/// Writes a pidfile, mode 0600.
-///
-/// # Errors
-///
-/// What the system says; the file is then as before.
-pub fn write(path: &Path, content: &PidFile) -> io::Result<()> {
-    let mut text = format!(
-        "{}\n{}\n{}\n",
-        content.shim.pid, content.shim.start_time, content.marker
-    );
-    if let Some(leader) = content.leader {
-        text.push_str(&format!("{}\n{}\n", leader.pid, leader.start_time));
+/// A shim's own pidfile.
+#[derive(Debug)]
+pub(crate) struct Written {
+    path: PathBuf,
+    file: File,
+    /// Where the leader's lines begin.
+    offset: u64,
+}
+
+impl Written {
+    /// Writes it, mode 0600, in place of what is there: a reader sees the old one or the new one, whole.
+    pub(crate) fn new(path: &Path, shim: Identity, marker: &str) -> io::Result<Self> {
+        let text = format!("{}\n{}\n{marker}\n", shim.pid, shim.start_time);
+        let mut new = path.as_os_str().to_owned();
+        new.push(".new");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(text.as_bytes())?;
+        let written = Self {
+            path: path.to_owned(),
+            file,
+            offset: u64::try_from(text.len()).unwrap_or(0),
+        };
+        written.set_leader(Identity {
+            pid: 0,
+            start_time: 0,
+        })?;
+        std::fs::rename(&new, path)?;
+        Ok(written)
     }
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)?
-        .write_all(text.as_bytes())?;
-    std::fs::rename(&new, path)
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts a new leader in.
+    pub(crate) fn set_leader(&self, leader: Identity) -> io::Result<()> {
+        let text = format!("{:010}\n{:020}\n", leader.pid, leader.start_time);
+        self.file.write_all_at(text.as_bytes(), self.offset)
+    }
 }
 
 #[cfg(test)]
@@ -91,13 +114,16 @@ mod tests {
             pid,
             start_time: 77,
         };
-        for leader in [None, Some(id(12))] {
+        let written = Written::new(&path, id(11), "m-1").unwrap();
+        for leader in [None, Some(id(12)), Some(id(u32::MAX)), Some(id(3))] {
+            if let Some(leader) = leader {
+                written.set_leader(leader).unwrap();
+            }
             let content = PidFile {
                 shim: id(11),
                 marker: "m-1".into(),
                 leader,
             };
-            write(&path, &content).unwrap();
             assert_eq!(read(&path).unwrap(), content);
         }
         std::fs::write(&path, "hello").unwrap();
