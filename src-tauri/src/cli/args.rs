@@ -84,6 +84,9 @@ pub(super) enum Verb {
     Demo {
         #[command(flatten)]
         common: Common,
+        /// Open no window, also where there is a display
+        #[arg(long)]
+        no_window: bool,
     },
     /// Detect what runs here and print a cockpit.toml for it
     Init {

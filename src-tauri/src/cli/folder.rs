@@ -57,6 +57,11 @@ impl DataFolder {
         self.0.join("engine.json")
     }
 
+    /// The lock that a running engine holds, to its very end.
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("engine.lock")
+    }
+
     /// The configuration, where no other is named.
     pub fn config(&self) -> PathBuf {
         self.0.join("cockpit.toml")

@@ -124,7 +124,10 @@ fn print_done(services: &[Service], begun: Instant) -> io::Result<()> {
             .filter_map(|instance| instance.pid)
             .map(|pid| format!("pid {pid}"))
             .collect();
-        let took = format!("after {:.1} s", begun.elapsed().as_secs_f64());
+        let took = match begun.elapsed() {
+            short if short.as_secs() == 0 => format!("after {} ms", short.as_millis()),
+            long => format!("after {:.1} s", long.as_secs_f64()),
+        };
         let facts = [pids, vec![took]].concat().join(", ");
         writeln!(
             out,

@@ -44,7 +44,7 @@ pub(in crate::cli) async fn serve(
 }
 
 /// The demo has a data folder of its own, and ends what it started.
-pub(in crate::cli) async fn demo(common: &Common) -> Done {
+pub(in crate::cli) async fn demo(common: &Common, no_window: bool) -> Done {
     let mut data = common.folder()?;
     if common.data_dir.is_none() {
         data = DataFolder::new(Some(&data.path().join("demo")))?;
@@ -58,7 +58,7 @@ pub(in crate::cli) async fn demo(common: &Common) -> Done {
         demo: true,
     };
     let mut running = Box::pin(engine::run(options));
-    if !app::can_launch() {
+    if no_window || !app::can_launch() {
         return Ok(running.await?);
     }
     let opened = tokio::select! {

@@ -1,5 +1,6 @@
 //! `uninstall`: stops everything and removes what was installed, after saying what that is.
 
+use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use cockpit_model::{Code, Problem, Service};
 use cockpit_platform::login::LoginItem;
+use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
 use super::serve::until_ready;
@@ -163,7 +165,7 @@ async fn undo(common: &Common, found: Installed, data: Data) -> Done {
     if found.running.is_some() || found.left {
         let stopped: Vec<Service> = found.client.post("/api/stop-all", &json!({})).await?;
         told(&format!("{} services stopped", stopped.len()))?;
-        end_engine(&found.client).await?;
+        end_engine(&found).await?;
         told("engine ended")?;
     }
     if data == Data::Delete && found.folder.path().exists() {
@@ -208,11 +210,12 @@ async fn start_engine(common: &Common, found: &Installed) -> Result<(), Problem>
     Ok(())
 }
 
-async fn end_engine(client: &Client) -> Result<(), Problem> {
+async fn end_engine(found: &Installed) -> Result<(), Problem> {
     let body = json!({ "stop_services": true });
-    let _: serde_json::Value = client.post("/api/engine/stop", &body).await?;
+    let _: serde_json::Value = found.client.post("/api/engine/stop", &body).await?;
     let gone = async {
-        while client.get_bytes("/healthz").await.is_ok() {
+        // The doors close first; the data is at rest once the lock is let go.
+        while is_locked(&found.folder.lock()) {
             tokio::time::sleep(ASK_AGAIN).await;
         }
     };
@@ -220,6 +223,11 @@ async fn end_engine(client: &Client) -> Result<(), Problem> {
         Problem::new(Code::ActionFailed, "the engine does not end")
             .remedy("see `studio-cockpit status`; nothing was deleted")
     })
+}
+
+/// Whether somebody holds the lock. What cannot be opened is held by nobody.
+fn is_locked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
 }
 
 /// Deletes the data folder, if it is one.
@@ -285,5 +293,18 @@ mod tests {
         std::fs::write(precious.join("token"), "t").unwrap();
         delete(&folder).unwrap();
         assert!(!precious.exists());
+    }
+
+    #[test]
+    fn a_lock_tells_whether_an_engine_is_there() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("engine.lock");
+        assert!(!is_locked(&path));
+        let held = File::create(&path).unwrap();
+        assert!(!is_locked(&path));
+        flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
+        assert!(is_locked(&path));
+        drop(held);
+        assert!(!is_locked(&path));
     }
 }
