@@ -25,7 +25,7 @@ async fn a_new_engine_finds_everything_again() {
         .unwrap();
     let started = bench.service("api").instances[0].started_at;
     for _ in 0..3 {
-        bench.crash();
+        bench.crash().await;
         bench.record.events.lock().unwrap().clear();
         bench.start(vec![api.clone()]).await;
         assert_eq!(bench.handle().adopted(), 1);
@@ -77,7 +77,7 @@ async fn a_death_without_an_engine_is_known_to_the_next() {
     bench
         .wait("its first life", |_| go.exists().then_some(()))
         .await;
-    bench.crash();
+    bench.crash().await;
     std::fs::write(&fifo, "\n").unwrap();
     while alive(pid) {
         tokio::task::yield_now().await;
@@ -127,7 +127,7 @@ async fn a_shim_killed_while_no_engine_ran_is_cleaned_up_after() {
         .pid
         .unwrap();
     let shim = bench.shim_pid("api");
-    bench.crash();
+    bench.crash().await;
     kill(shim);
     bench.start(vec![sleeper("api")]).await;
     assert_eq!(bench.handle().adopted(), 0);
@@ -143,7 +143,7 @@ async fn a_stopped_shim_is_woken() {
         .pid
         .unwrap();
     let shim = bench.shim_pid("api");
-    bench.crash();
+    bench.crash().await;
     signal(shim, Signal::STOP);
     bench.start(vec![sleeper("api")]).await;
     assert_eq!(
@@ -204,7 +204,7 @@ async fn what_changed_or_left_while_no_engine_ran_is_found_out() {
     let gone = bench.state("gone", InstanceState::Ready).await.instances[0]
         .pid
         .unwrap();
-    bench.crash();
+    bench.crash().await;
     let mut api = sleeper("api");
     api.env.insert("X".into(), "1".into());
     bench.start(vec![api]).await;
@@ -233,7 +233,7 @@ async fn an_engine_that_goes_leaves_everything_running() {
         .unwrap();
     bench.handle().shutdown(false).await;
     assert!(alive(pid));
-    bench.crash();
+    bench.crash().await;
     bench.start(vec![sleeper("api")]).await;
     assert_eq!(bench.handle().adopted(), 1);
     bench.handle().shutdown(true).await;

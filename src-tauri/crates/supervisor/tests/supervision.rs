@@ -178,6 +178,7 @@ async fn a_crash_loop_is_told_and_heals_when_the_cause_is_gone() {
 async fn a_start_that_crashes_tells_its_caller() {
     let mut api = shell("api", "echo port in use >&2; exit 1");
     api.restart.max_delay = Duration::from_millis(20);
+    api.ready = Some(probe(ProbeCheck::Exec(vec!["false".into()])));
     api.autostart = false;
     let bench = Bench::started(vec![api]).await;
     bench.state("api", InstanceState::Stopped).await;
@@ -197,7 +198,7 @@ async fn a_manual_stop_is_remembered_over_the_engine() {
         *bench.record.remembered.lock().unwrap(),
         [("api".to_owned(), true)]
     );
-    bench.crash();
+    bench.crash().await;
     bench.manual_stops.insert("api".to_owned());
     bench.start(vec![sleeper("api")]).await;
     let service = bench.state("api", InstanceState::Stopped).await;
@@ -331,7 +332,7 @@ async fn a_task_is_done_once_and_gates_who_waits_for_it() {
     bench.start(vec![task.clone(), api.clone()]).await;
     bench.state("api", InstanceState::Ready).await;
     assert_eq!(bench.service("migrate").state, InstanceState::Done);
-    bench.crash();
+    bench.crash().await;
     bench.start(vec![task, api]).await;
     bench.state("migrate", InstanceState::Done).await;
     bench.state("api", InstanceState::Ready).await;

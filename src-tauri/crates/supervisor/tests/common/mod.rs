@@ -115,9 +115,11 @@ impl Bench {
         self.supervisor.as_ref().unwrap()
     }
 
-    /// The engine dies: nothing is told to anybody.
-    pub fn crash(&mut self) {
-        self.supervisor = None;
+    /// The engine dies: the shims are told nothing. Returns when none of its tasks is left.
+    pub async fn crash(&mut self) {
+        if let Some(supervisor) = self.supervisor.take() {
+            supervisor.shutdown(false).await;
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
