@@ -271,15 +271,14 @@ fn time_ticks(from_ms: i64, to_ms: i64) -> Vec<Tick<i64>> {
     let step = STEPS
         .into_iter()
         .find(|step| span / step <= 8)
-        .unwrap_or_else(|| span / 8);
+        .unwrap_or(span / 8);
     let format = |at: Timestamp| {
         let midnight = at.as_second().rem_euclid(DAY) == 0;
         let format = match step {
-            ..MINUTE => "%H:%M:%S",
-            ..DAY if midnight => "%-d %b",
-            ..DAY => "%H:%M",
-            _ if step >= 91 * DAY => "%b %Y",
-            _ => "%-d %b",
+            _ if step < MINUTE => "%H:%M:%S",
+            _ if step < DAY && !midnight => "%H:%M",
+            _ if step < 91 * DAY => "%-d %b",
+            _ => "%b %Y",
         };
         at.strftime(format).to_string()
     };

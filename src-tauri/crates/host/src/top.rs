@@ -95,7 +95,7 @@ impl Top {
 
 /// The heaviest by processor and by memory, half of the places each, then by processor.
 fn most(all: &mut Vec<Process>) -> Vec<Process> {
-    all.sort_by(|a, b| b.memory_bytes.cmp(&a.memory_bytes));
+    all.sort_by_key(|process| std::cmp::Reverse(process.memory_bytes));
     let mut by_cpu = all.split_off(all.len().min(MOST / 2));
     by_cpu.sort_by(|a, b| b.cpu_percent.total_cmp(&a.cpu_percent));
     by_cpu.truncate(MOST - MOST / 2);

@@ -104,6 +104,8 @@ impl Volumes {
             .disks
             .iter()
             .flat_map(|disks| disks.iter())
+            // Containers have single files mounted into them.
+            .filter(|disk| disk.mount_point().is_dir())
             .map(|disk| {
                 let usage = disk.usage();
                 Volume {
@@ -212,9 +214,9 @@ mod tests {
         assert_eq!(
             mounts(vec![
                 volume("/", "overlay", "overlay"),
-                volume("/etc/hosts", "/dev/vda1", "ext4"),
+                volume("/data", "/dev/vda1", "ext4"),
             ]),
-            ["/", "/etc/hosts"]
+            ["/", "/data"]
         );
     }
 

@@ -60,7 +60,8 @@ impl Points {
                 .collect();
             values.insert(name, points);
         };
-        let fixed: [(&str, fn(&Bucket) -> f64); 7] = [
+        type Sum = fn(&Bucket) -> f64;
+        let fixed: [(&str, Sum); 7] = [
             ("cpu_percent", |bucket| bucket.cpu),
             ("memory_used_bytes", |bucket| bucket.memory),
             ("swap_used_bytes", |bucket| bucket.swap),
