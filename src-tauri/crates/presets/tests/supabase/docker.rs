@@ -113,6 +113,11 @@ impl Dockerd {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         let _ = self.process.wait();
+        // It leaves this behind, and a folder with something mounted in it cannot be removed.
+        let _ = Command::new("umount")
+            .arg(self.folder().join("exec/netns/default"))
+            .stderr(Stdio::null())
+            .status();
     }
 }
 
