@@ -28,6 +28,9 @@ pub(crate) struct Source {
     pub(crate) path: PathBuf,
 }
 
+/// Where each source goes on.
+type Places = Vec<(u16, Follow)>;
+
 fn line_of(instance: u16, line: shim_log::Line) -> LogLine {
     LogLine {
         at: Timestamp::from_nanosecond(i128::from(line.at_nanos)).unwrap_or(Timestamp::UNIX_EPOCH),
@@ -42,10 +45,7 @@ fn line_of(instance: u16, line: shim_log::Line) -> LogLine {
 }
 
 /// The last lines of all sources, merged by time; and where each goes on. Blocks.
-fn read(
-    sources: &[Source],
-    query: &LogQuery,
-) -> std::io::Result<(Vec<LogLine>, Vec<(u16, Follow)>)> {
+fn read(sources: &[Source], query: &LogQuery) -> std::io::Result<(Vec<LogLine>, Places)> {
     let most = query.tail.min(MOST);
     let mut lines = Vec::new();
     let mut follows = Vec::new();

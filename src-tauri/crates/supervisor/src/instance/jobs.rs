@@ -366,8 +366,7 @@ impl Actor {
             (Some(listen), _) | (None, Some(ProbeCheck::Tcp(listen))) => listen.clone(),
             (None, Some(check @ (ProbeCheck::Http(_) | ProbeCheck::Postgres(_)))) => {
                 let target = probe::target(check, None);
-                let authority = target.split_once("://")?.1.split('/').next()?.to_owned();
-                authority
+                target.split_once("://")?.1.split('/').next()?.to_owned()
             }
             _ => return None,
         };

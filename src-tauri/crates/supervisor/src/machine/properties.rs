@@ -8,7 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use cockpit_model::spec::RestartSpec;
+use cockpit_model::spec::{RestartPolicy, RestartSpec};
+use cockpit_model::{Code, Problem};
 use proptest::prelude::*;
 
 use super::scenarios::{ended, moment, spec};

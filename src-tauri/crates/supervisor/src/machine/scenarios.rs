@@ -8,10 +8,11 @@
 
 use std::collections::BTreeMap;
 
-use cockpit_model::Owner;
 use cockpit_model::spec::{
-    LimitsSpec, LogSpec, PresetOptions, ProbeCheck, ProbeSpec, RestartSpec, StopSpec,
+    LimitAction, LimitsSpec, LogSpec, PresetOptions, ProbeCheck, ProbeSpec, RestartPolicy,
+    RestartSpec, StopSpec,
 };
+use cockpit_model::{Code, Owner};
 
 use super::*;
 
