@@ -15,7 +15,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     reportCompressedSize: false,
   },
-  server: { proxy: { '/api': { target: engine, changeOrigin: true } } },
+  // The engine answers only to its own Host and Origin.
+  server: { proxy: { '/api': { target: engine, changeOrigin: true, headers: { origin: engine } } } },
   test: {
     environment: 'happy-dom',
     include: ['src/**/*.test.ts'],

@@ -2,7 +2,7 @@
 
 import { ask, Refused, Unreachable } from '../backend';
 import { actionVerb, dependants, isRunning, stateWords } from '../text/words';
-import { list, sentence } from '../text/format';
+import { list, sentence, time } from '../text/format';
 import type { Action, InstanceState, Problem, Service } from '../types';
 import type { Cockpit } from './cockpit.svelte';
 
@@ -207,7 +207,9 @@ export interface ButtonFace {
  * `pending` is what this page asked for; the state also tells of what others asked for.
  */
 export function buttonFace(service: Service, pending: Pending | undefined): ButtonFace {
-  if (pending?.done === true) {
+  // The state often tells before the answer does; without this the button would go back to the verb.
+  const arrived = pending !== undefined && (time(service.since) ?? 0) >= pending.startedAt;
+  if (pending?.done === true || arrived) {
     const ready = service.state === 'ready' || service.state === 'done' || service.state === 'stopped';
     if (ready) return { label: `${stateWords(service.state).label} ✓`, phase: 'done', action: null };
   }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { FakeBackend, settle } from '../../testing/fake-backend';
-import { NOW, service } from '../../testing/fixtures';
+import { at, NOW, service } from '../../testing/fixtures';
 import { Unreachable, type Answer } from '../backend';
 import { Actions, buttonFace } from './actions.svelte';
 import { Cockpit } from './cockpit.svelte';
@@ -37,7 +37,10 @@ describe('a restart', () => {
     expect(label()).toBe('Stopping…');
     cockpit.apply({ seq: 2, at: '', type: 'service', service: service({ state: 'starting' }) });
     expect(label()).toBe('Starting…');
-    answer({ status: 200, body: service({ state: 'ready' }) });
+    // Ready again before the answer is there.
+    cockpit.apply({ seq: 3, at: '', type: 'service', service: service({ since: at(0) }) });
+    expect(label()).toBe('Ready ✓');
+    answer({ status: 200, body: service({ since: at(0) }) });
     await settle();
     expect(label()).toBe('Ready ✓');
     await vi.advanceTimersByTimeAsync(2_500);
