@@ -13,7 +13,7 @@ mod support;
 use cockpit_model::InstanceState;
 use cockpit_model::verdict::{ConfigState, VerdictState};
 use rustix::process::Signal;
-use support::{Cockpit, exe, free_port, is_alive, marked_with, pid, signal};
+use support::{Cockpit, exe, free_port, is_alive, pid, signal};
 
 /// A double of a small API on a port, ready by HTTP.
 fn api(name: &str, port: u16, more: &str) -> String {
@@ -77,22 +77,16 @@ async fn a_stop_leaves_nothing_of_the_tree_and_is_remembered() {
     // The leader and its children ignore TERM; one child is in a session of its own.
     let config = r#"
 [services.stubborn]
-command = ["sh", "-c", "trap '' TERM; setsid sh -c 'trap \"\" TERM; while :; do sleep 1000; done' & sh -c 'trap \"\" TERM; while :; do sleep 1000; done' & while :; do sleep 1000; done"]
+command = ["sh", "-c", "trap '' TERM; setsid sh -c 'trap \"\" TERM; while :; do sleep 1000; done' & sh -c 'trap \"\" TERM; while :; do sleep 1000; done' & echo all are there; while :; do sleep 1000; done"]
+ready = { log = "all are there" }
 stop = { grace = "300ms" }
 "#;
     let mut cockpit = Cockpit::start(config).await;
     let leader = pid(&cockpit.wait_ready("stubborn").await);
-    let tree = || {
-        let mut pids = marked_with(cockpit.data());
-        let shims = cockpit.shims();
-        let engine = cockpit.engine.as_ref().unwrap().id().unwrap();
-        pids.retain(|pid| !shims.contains(pid) && *pid != engine);
-        pids
-    };
-    assert!(tree().contains(&leader));
+    assert!(cockpit.family().contains(&leader));
     let (code, _, error) = cockpit.verb(&["stop", "stubborn"]).await;
     assert_eq!(code, 0, "{error}");
-    assert_eq!(tree(), Vec::<u32>::new());
+    assert_eq!(cockpit.family(), Vec::<u32>::new());
     assert_eq!(
         cockpit.service("stubborn").await.state,
         InstanceState::Stopped

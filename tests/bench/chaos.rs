@@ -7,7 +7,7 @@ use rand::Rng as _;
 use rustix::process::Signal;
 
 use crate::figure;
-use crate::support::{Cockpit, is_alive, marked_with, pid};
+use crate::support::{Cockpit, is_alive, pid};
 
 const SERVICES: usize = 20;
 const KILLS: usize = 1000;
@@ -17,11 +17,11 @@ const SHIM_KILLS: usize = 20;
 pub async fn run() {
     let config: String = (0..SERVICES)
         .map(|i| {
-            format!("[services.s{i}]\ncommand = [\"sleep\", \"100000\"]\nenv = {{ CHAOS = \"DATA/{i}\" }}\nrestart = {{ max_delay = \"50ms\" }}\n")
+            format!("[services.s{i}]\ncommand = [\"sleep\", \"100000\"]\nrestart = {{ max_delay = \"50ms\" }}\n")
         })
         .collect();
     let mut cockpit = Cockpit::new("");
-    cockpit.write_config(&config.replace("DATA", &cockpit.data().display().to_string()));
+    cockpit.write_config(&config);
     cockpit.serve().await;
     cockpit.wait_all_ready().await;
 
@@ -79,17 +79,8 @@ pub async fn run() {
     report(&cockpit, &format!("{SHIM_KILLS} kills of a shim")).await;
     let (code, _, error) = cockpit.verb(&["stop", "--all"]).await;
     assert_eq!(code, 0, "{error}");
-    let left = sleepers(&cockpit).len();
+    let left = cockpit.family().len();
     figure("processes left after stop --all", left, "0");
-}
-
-/// The services' own processes by service: those whose environment carries the mark.
-fn sleepers(cockpit: &Cockpit) -> Vec<u32> {
-    let shims = cockpit.shims();
-    let engine = cockpit.engine.as_ref().unwrap().id().unwrap();
-    let mut all = marked_with(cockpit.data());
-    all.retain(|pid| !shims.contains(pid) && *pid != engine);
-    all
 }
 
 async fn report(cockpit: &Cockpit, what: &str) {
@@ -99,7 +90,7 @@ async fn report(cockpit: &Cockpit, what: &str) {
         .iter()
         .filter(|s| s.instances[0].pid.is_none_or(|pid| !is_alive(pid)))
         .count();
-    let alive = sleepers(cockpit);
+    let alive = cockpit.family();
     let orphans = alive.iter().filter(|pid| !known.contains(pid)).count();
     let doubled = alive.len().saturating_sub(SERVICES);
     figure(

@@ -47,7 +47,7 @@ fn listen(dir: &Path) -> (UnixDatagram, String) {
     (socket, path.display().to_string())
 }
 
-fn rounds(socket: &UnixDatagram) -> Vec<Duration> {
+fn rounds(socket: &UnixDatagram) -> (Vec<Duration>, u32) {
     let (mut pid, _) = began(socket);
     let mut all = Vec::new();
     for _ in 0..ROUNDS {
@@ -59,7 +59,7 @@ fn rounds(socket: &UnixDatagram) -> Vec<Duration> {
         all.push(at.saturating_sub(killed));
         pid = next;
     }
-    all
+    (all, pid)
 }
 
 pub async fn run() {
@@ -79,12 +79,10 @@ pub async fn run() {
             child.wait().unwrap();
         }
     });
-    let mut plain = rounds(&socket);
+    let (mut plain, last) = rounds(&socket);
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     // The last of them lives on until told.
-    for pid in crate::support::marked_with(dir.path()) {
-        signal(pid, Signal::KILL);
-    }
+    signal(last, Signal::KILL);
     bare.join().unwrap();
 
     let mut cockpit = Cockpit::new("");
@@ -94,7 +92,7 @@ pub async fn run() {
         own.display()
     ));
     cockpit.serve().await;
-    let mut ours = tokio::task::spawn_blocking(move || rounds(&socket))
+    let (mut ours, _) = tokio::task::spawn_blocking(move || rounds(&socket))
         .await
         .unwrap();
     baseline("waitpid and spawn, median", ms(quantile(&mut plain, 0.5)));

@@ -37,6 +37,8 @@ pub fn exe() -> &'static Path {
 pub struct Cockpit {
     pub dir: TempDir,
     pub engine: Option<Child>,
+    /// What the marks of this cockpit's shims begin with, once one was seen.
+    mark: std::sync::OnceLock<String>,
 }
 
 impl Cockpit {
@@ -46,7 +48,11 @@ impl Cockpit {
             .prefix("cockpit-")
             .tempdir()
             .unwrap();
-        let cockpit = Self { dir, engine: None };
+        let cockpit = Self {
+            dir,
+            engine: None,
+            mark: std::sync::OnceLock::new(),
+        };
         cockpit.write_config(config);
         cockpit
     }
@@ -276,33 +282,46 @@ impl Drop for Cockpit {
         if let Some(mut engine) = self.engine.take() {
             let _ = engine.start_kill();
         }
-        for shim in self.shims() {
-            let _ = rustix::process::kill_process(pid_of(shim), Signal::KILL);
-        }
-        for pid in marked_with(self.data()) {
+        let services = self.family();
+        for pid in self.shims().into_iter().chain(services) {
             let _ = rustix::process::kill_process(pid_of(pid), Signal::KILL);
         }
     }
 }
 
 impl Cockpit {
+    /// The services' processes, whole trees: those that inherited a mark of one of our shims.
+    pub fn family(&self) -> Vec<u32> {
+        let marks = self.shims().into_iter().filter_map(|shim| {
+            let line = fs::read(format!("/proc/{shim}/cmdline")).ok()?;
+            let mut args = line.split(|byte| *byte == 0);
+            args.find(|arg| arg == b"--instance")?;
+            let mark = String::from_utf8(args.next()?.to_vec()).ok()?;
+            Some(mark.split('-').next()?.to_owned())
+        });
+        let Some(mark) = self
+            .mark
+            .get()
+            .cloned()
+            .or_else(|| marks.into_iter().next())
+        else {
+            return Vec::new();
+        };
+        let needle = format!("STUDIO_COCKPIT_INSTANCE={mark}-").into_bytes();
+        let _ = self.mark.set(mark);
+        processes(|proc| {
+            fs::read(proc.join("environ")).is_ok_and(|env| {
+                env.split(|byte| *byte == 0)
+                    .any(|var| var.starts_with(&needle))
+            })
+        })
+    }
+
     /// The shims of this cockpit, by the folder their executable runs from.
     pub fn shims(&self) -> Vec<u32> {
         let run = self.data().join("run");
         processes(|proc| fs::read_link(proc.join("exe")).is_ok_and(|exe| exe.starts_with(&run)))
     }
-}
-
-/// Processes whose environment or command line names this folder.
-pub fn marked_with(folder: &Path) -> Vec<u32> {
-    let needle = folder.as_os_str().as_encoded_bytes();
-    let names = |bytes: Vec<u8>| bytes.windows(needle.len()).any(|w| w == needle);
-    processes(|proc| {
-        proc.file_name()
-            .is_some_and(|n| n != std::process::id().to_string().as_str())
-            && (fs::read(proc.join("environ")).is_ok_and(names)
-                || fs::read(proc.join("cmdline")).is_ok_and(names))
-    })
 }
 
 /// The living processes of this machine that `wanted` accepts.

@@ -7,7 +7,7 @@ use cockpit_api::{Chart, ChartFormat, ChartKind, Cockpit, Found, Live, LoginItem
 use cockpit_model::host::HostView;
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::spec::Kind;
-use cockpit_model::verdict::Counts;
+use cockpit_model::verdict::{ConfigState, Counts};
 use cockpit_model::{
     Action, Code, Event, EventBody, Mark, Problem, Service, Status, Timestamp, Verdict,
 };
@@ -87,6 +87,11 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl Cockpit for Door {
+    fn ready(&self) -> bool {
+        // Serving while the configuration waits to be mended is all there is to do then.
+        self.0.supervisor.get().is_some() || self.0.config().state == ConfigState::Invalid
+    }
+
     fn status(&self) -> Status {
         self.0.status_of(&self.services())
     }
