@@ -190,10 +190,6 @@ impl Engine {
             .stdout(log.try_clone().map_err(storage)?)
             .stderr(log)
             .process_group(0);
-        if self.demo {
-            // Asked for by hand, the demo opens a window where it sees a display. This is it.
-            command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
-        }
         command.spawn().map_err(|error| {
             Problem::new(
                 Code::CommandMissing,
@@ -211,7 +207,9 @@ impl Engine {
             OsString::from("--data-dir"),
             self.folder.path().into(),
         ];
-        if let Some(config) = &self.config {
+        if self.demo {
+            arguments.push("--no-window".into());
+        } else if let Some(config) = &self.config {
             arguments.extend(["--config".into(), config.into()]);
         }
         arguments

@@ -41,7 +41,7 @@ fn build(app: &AppHandle, place: Option<&str>) -> tauri::Result<()> {
         .inner_size(1200.0, 800.0)
         .min_inner_size(1000.0, 640.0)
         .center()
-        .on_navigation(|url| is_ours(url))
+        .on_navigation(is_ours)
         .on_new_window(|url, _| {
             open_in_browser(url);
             NewWindowResponse::Deny

@@ -22,6 +22,8 @@ use super::feed::View;
 
 /// Where the services' submenus begin: after the verdict and a separator.
 const FIRST_ROW: usize = 2;
+/// GTK's submenus keep the text they were made with (muda 0.20): there they are made anew.
+const SUBMENUS_CAN_BE_RENAMED: bool = cfg!(target_os = "macos");
 
 /// The icon in the menubar.
 #[derive(Clone)]
@@ -152,8 +154,13 @@ impl Drawn {
             self.icon.set_tooltip(Some(&new.verdict))?;
         }
         if old.has_rows_of(&new) {
-            for ((row, was), is) in self.rows.iter().zip(&old.services).zip(&new.services) {
-                if was != is {
+            let pairs = old.services.iter().zip(&new.services);
+            for (n, (row, (was, is))) in self.rows.iter_mut().zip(pairs).enumerate() {
+                if was.title != is.title && !SUBMENUS_CAN_BE_RENAMED {
+                    self.menu.remove(&row.submenu)?;
+                    *row = DrawnRow::build(app, is)?;
+                    self.menu.insert(&row.submenu, FIRST_ROW + n)?;
+                } else if was != is {
                     row.show(is)?;
                 }
             }
