@@ -405,4 +405,40 @@ mod tests {
         assert!(find_program("sh", &first).is_some());
         assert!(find_program("no-such-program-here", &first).is_none());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_stands_between_the_markers_comes_back(
+            pairs in proptest::collection::btree_map("[A-Z_]{1,8}", "[^\0]{0,20}", 1..6),
+            noise in "\\PC{0,40}",
+        ) {
+            let mut output = format!("{noise}\n").into_bytes();
+            output.extend_from_slice(BEGIN);
+            for (name, value) in &pairs {
+                output.extend_from_slice(format!("{name}={value}\0").as_bytes());
+            }
+            output.extend_from_slice(END);
+            proptest::prop_assert_eq!(parse(&output), Some(pairs));
+        }
+
+        #[test]
+        fn any_output_is_survived(output: Vec<u8>) {
+            proptest::prop_assert_eq!(parse(&output), None);
+        }
+
+        #[test]
+        fn a_merged_path_names_every_folder_once(
+            own in proptest::collection::vec("/[a-d]{1,2}", 0..5),
+            shell in proptest::collection::vec("/[a-d]{1,2}", 0..5),
+            more in proptest::collection::vec("/[a-d]{1,2}", 1..5),
+        ) {
+            let of = |folders: &[String]| env(&[("PATH", folders.join(":").as_str())]);
+            let more: Vec<PathBuf> = more.iter().map(PathBuf::from).collect();
+            let merged = merge(&of(&own), Some(&of(&shell)), &more);
+            let folders: Vec<PathBuf> = std::env::split_paths(&merged["PATH"]).collect();
+            for folder in own.iter().chain(&shell).map(PathBuf::from).chain(more) {
+                proptest::prop_assert_eq!(folders.iter().filter(|f| **f == folder).count(), 1);
+            }
+        }
+    }
 }

@@ -79,7 +79,7 @@ pub async fn connect(around: &Surroundings) -> Result<Engine, Problem> {
         }
     }
     let installed = crate::command::find("docker", &env).is_some()
-        || endpoints.iter().any(Endpoint::folder_exists);
+        || endpoints.iter().any(Endpoint::is_installed);
     Err(not_running(last, installed))
 }
 

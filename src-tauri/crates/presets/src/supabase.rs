@@ -78,8 +78,17 @@ impl Supabase {
         let (_, before) = self.containers(&project).await?;
         let env = self.around.env_of(&self.spec).await;
         let cli = cli(&project.folder, &env)?;
-        if let Standing::Dead(dead) = standing(&before) {
-            tracing::info!("{}: {dead}; stopping it first", self.spec.name);
+        // The CLI takes what merely exists for a running project, and starts nothing.
+        let broken = match standing(&before) {
+            Standing::Dead(dead) => Some(dead),
+            Standing::Absent => None,
+            _ => {
+                let missing = standing::missing(&project, &before);
+                (!missing.is_empty()).then(|| format!("there is no {}", missing.join(", ")))
+            }
+        };
+        if let Some(why) = broken {
+            tracing::info!("{}: {why}; stopping it first", self.spec.name);
             self.cli(&cli, "stop", &project, &env, STOP).await?;
         }
         self.cli(&cli, "start", &project, &env, START).await?;

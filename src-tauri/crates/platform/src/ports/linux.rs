@@ -235,4 +235,13 @@ mod tests {
             Keeper::Container(None)
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_table_is_survived(table: String, port: u16, stat: String, groups: String) {
+            listening_inodes(&table, port);
+            start_field(&stat);
+            keeper("", "", &groups, "");
+        }
+    }
 }

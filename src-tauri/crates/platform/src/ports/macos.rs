@@ -263,4 +263,12 @@ mod tests {
         let table = parse_ps("5 6 a\n6 5 b\n");
         assert_eq!(keeper(5, &table, &BTreeMap::new()), Keeper::Nobody);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_answer_is_survived(lsof: String, ps: String, launchctl: String, pid: u32) {
+            parse_lsof(&lsof);
+            keeper(pid, &parse_ps(&ps), &parse_launchctl(&launchctl));
+        }
+    }
 }

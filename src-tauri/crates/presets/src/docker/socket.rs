@@ -56,18 +56,14 @@ impl Endpoint {
         format!("start it: {start}")
     }
 
-    /// Whether the folder its socket would be in is of a Docker product that is installed.
-    pub(super) fn folder_exists(&self) -> bool {
-        match self {
-            Self::Unix(path) => {
-                path.exists()
-                    || (path.starts_with("/run") || path.starts_with("/var/run"))
-                        .then_some(())
-                        .is_none()
-                        && path.parent().is_some_and(Path::is_dir)
-            }
-            _ => true,
-        }
+    /// Whether something of it is on this machine: its socket, or the folder in the person's home
+    /// that its product keeps the socket in.
+    pub(super) fn is_installed(&self) -> bool {
+        let Self::Unix(path) = self else {
+            return true;
+        };
+        let of_the_system = path.starts_with("/run") || path.starts_with("/var/run");
+        path.exists() || (!of_the_system && path.parent().is_some_and(Path::is_dir))
     }
 }
 

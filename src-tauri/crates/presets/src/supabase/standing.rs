@@ -2,6 +2,7 @@
 
 use cockpit_model::service::Check;
 
+use super::Project;
 use crate::docker::Seen;
 
 /// What nothing else depends on: missing it is told, and takes nothing down.
@@ -65,6 +66,21 @@ pub(super) fn standing(containers: &[Seen]) -> Standing {
         return Standing::Settling(format!("{} is starting", starting.join(", ")));
     }
     Standing::Up
+}
+
+/// Services that the project's settings ask for and that have no container at all: what a start that
+/// was broken off leaves. (Or what a person left out by hand: then they stay out after a start.)
+pub(super) fn missing(project: &Project, containers: &[Seen]) -> Vec<&'static str> {
+    [
+        ("db", true),
+        ("kong", project.api),
+        ("auth", project.api && project.auth),
+        ("rest", project.api),
+    ]
+    .into_iter()
+    .filter(|(service, wanted)| *wanted && !containers.iter().any(|c| short(c) == *service))
+    .map(|(service, _)| service)
+    .collect()
 }
 
 /// Checks for the optional containers that are not well.
@@ -149,6 +165,27 @@ pub(super) mod tests {
             standing(&[db(), container("rest", "paused", None)]),
             Standing::Dead(why) if why.ends_with("is paused")
         ));
+    }
+
+    #[test]
+    fn a_start_that_was_broken_off_left_some_out() {
+        let mut project = Project {
+            folder: "/x".into(),
+            id: "shop".into(),
+            api_port: 1,
+            db_port: 2,
+            api: true,
+            auth: true,
+        };
+        let some = [
+            container("db", "running", None),
+            container("kong", "running", None),
+        ];
+        assert_eq!(missing(&project, &some), ["auth", "rest"]);
+        project.auth = false;
+        assert_eq!(missing(&project, &some), ["rest"]);
+        project.api = false;
+        assert!(missing(&project, &some).is_empty());
     }
 
     #[test]

@@ -171,6 +171,13 @@ async fn a_project_from_nothing_through_a_death_to_nothing() {
     assert_eq!(asked, "stop\nstart\n", "a start alone would change nothing");
     assert_eq!(preset.inspect().await.ready, Some(Ok(())));
 
+    // What a start leaves that was broken off.
+    dockerd.docker(&["rm", "-f", "supabase_rest_shop"]);
+    std::fs::remove_file(&cli_log).unwrap();
+    preset.up().await.unwrap();
+    let asked = std::fs::read_to_string(&cli_log).unwrap();
+    assert_eq!(asked, "stop\nstart\n");
+
     preset.down().await.unwrap();
     assert_eq!(dockerd.docker(&["ps", "-aq"]), "");
     preset.down().await.unwrap();
