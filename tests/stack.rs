@@ -173,7 +173,7 @@ listen = "127.0.0.1:{api}"
 env = {{ DATABASE_URL = "postgres://app@127.0.0.1:{database}/postgres", MODEL_URL = "http://127.0.0.1:{model}" }}
 depends_on = ["migrate", "model"]
 ready = {{ http = "http://127.0.0.1:{{port}}/health", every = "500ms", timeout = "2s" }}
-live = {{ http = "http://127.0.0.1:{{port}}/health", every = "1s", timeout = "2s", failures = 3 }}
+live = {{ http = "http://127.0.0.1:{{port}}/live", every = "1s", timeout = "2s", failures = 3 }}
 "#,
         stack = stack.display(),
         python = python.display(),

@@ -1,4 +1,5 @@
-// POST /chat {question} → {id, answer, output_tokens}; GET /answers; GET /health.
+// POST /chat {question} → {id, answer, output_tokens}; GET /answers; GET /health (ready: the database
+// answers); GET /live (the process itself does).
 'use strict';
 
 const http = require('node:http');
@@ -44,7 +45,11 @@ async function health() {
   return [200, { ok: true }];
 }
 
-const routes = { 'POST /chat': chat, 'GET /answers': answers, 'GET /health': health };
+async function live() {
+  return [200, { ok: true }];
+}
+
+const routes = { 'POST /chat': chat, 'GET /answers': answers, 'GET /health': health, 'GET /live': live };
 
 const server = http.createServer((request, response) => {
   const chunks = [];

@@ -23,15 +23,19 @@ export interface Graph {
   edges: GraphEdge[];
   width: number;
   height: number;
+  nodeWidth: number;
 }
 
-export const NODE_WIDTH = 124;
 export const NODE_HEIGHT = 28;
-const GAP_X = 44;
+const NODE_WIDTH = { most: 132, least: 92 };
+const GAP_X = { most: 44, least: 24 };
 const GAP_Y = 12;
 
-/** `focus` with everything it needs and everything that needs it, directly or through others. */
-export function dependencyGraph(focus: string, services: Service[]): Graph {
+/**
+ * `focus` with everything it needs and everything that needs it, directly or through others. As wide as
+ * `available` where it can be; what still does not fit is for scrolling.
+ */
+export function dependencyGraph(focus: string, services: Service[], available = Infinity): Graph {
   const byName = new Map(services.map((s) => [s.name, s]));
   const needs = (name: string): string[] => (byName.get(name)?.depends_on ?? []).filter((d) => byName.has(d));
   const neededBy = (name: string): string[] =>
@@ -64,6 +68,13 @@ export function dependencyGraph(focus: string, services: Service[]): Graph {
     columns[l]?.push(name);
   }
 
+  const count = Math.max(1, columns.length);
+  const wide = count * NODE_WIDTH.most + (count - 1) * GAP_X.most <= available;
+  const gap = wide ? GAP_X.most : GAP_X.least;
+  const nodeWidth = Math.floor(
+    Math.min(NODE_WIDTH.most, Math.max(NODE_WIDTH.least, (available - (count - 1) * gap) / count)),
+  );
+
   const tallest = Math.max(1, ...columns.map((c) => c.length));
   const height = tallest * NODE_HEIGHT + (tallest - 1) * GAP_Y;
   const places = new Map<string, GraphNode>();
@@ -72,7 +83,7 @@ export function dependencyGraph(focus: string, services: Service[]): Graph {
     names.forEach((name, i) => {
       places.set(name, {
         name,
-        x: l * (NODE_WIDTH + GAP_X),
+        x: l * (nodeWidth + gap),
         y: (height - own) / 2 + i * (NODE_HEIGHT + GAP_Y),
         focus: name === focus,
       });
@@ -84,10 +95,10 @@ export function dependencyGraph(focus: string, services: Service[]): Graph {
     for (const need of needs(node.name)) {
       const from = places.get(need);
       if (from === undefined) continue;
-      const x1 = from.x + NODE_WIDTH;
+      const x1 = from.x + nodeWidth;
       const y1 = from.y + NODE_HEIGHT / 2;
       const y2 = node.y + NODE_HEIGHT / 2;
-      const bend = Math.max(GAP_X / 2, (node.x - x1) / 2);
+      const bend = Math.max(gap / 2, (node.x - x1) / 2);
       edges.push({
         from: need,
         to: node.name,
@@ -95,8 +106,8 @@ export function dependencyGraph(focus: string, services: Service[]): Graph {
       });
     }
   }
-  const width = Math.max(1, columns.length) * (NODE_WIDTH + GAP_X) - GAP_X;
-  return { nodes: [...places.values()], edges, width, height };
+  const width = count * (nodeWidth + gap) - gap;
+  return { nodes: [...places.values()], edges, width, height, nodeWidth };
 }
 
 function reach(from: string, next: (name: string) => string[]): Set<string> {

@@ -74,9 +74,9 @@ impl Link {
         }
     }
 
-    /// Adds a message; [`Link::flush`] sends it. One that does not fit into a frame is not sent.
-    pub(super) fn send(&mut self, message: &FromShim) {
-        let _ = encode(message, &mut self.out);
+    /// Adds a message, which [`Link::flush`] sends; whether it fits into a frame.
+    pub(super) fn send(&mut self, message: &FromShim) -> bool {
+        encode(message, &mut self.out).is_ok()
     }
 
     /// Room for live lines, if they may be added now.

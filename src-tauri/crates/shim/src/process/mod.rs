@@ -18,6 +18,7 @@ mod machine;
 mod pump;
 mod setup;
 mod signals;
+mod sink;
 mod spawn;
 
 use std::collections::VecDeque;
@@ -37,8 +38,8 @@ use pump::{Pump, unix_nanos};
 use signals::Wakeups;
 
 use crate::protocol::{
-    Command, Exit, ExitStatus, FromShim, Refusal, Running, Spawn, Started, State, StopSpec, ToShim,
-    VERSION, Welcome,
+    Command, Exit, ExitStatus, FromShim, LogSpec, Refusal, Running, Spawn, Started, State,
+    StopSpec, ToShim, VERSION, Welcome,
 };
 use crate::tree::{Identity, pidfile};
 
@@ -87,6 +88,7 @@ struct Shim {
     /// A connection that has not said `Hello` yet; only then it takes the engine's place.
     caller: Option<Link>,
     label: Vec<u8>,
+    log: Option<LogSpec>,
     stop: StopSpec,
     since_micros: i64,
     exits: VecDeque<Exit>,
@@ -128,9 +130,9 @@ impl Shim {
             self.look();
             self.speak();
         }
-        if let Some(engine) = &mut self.engine {
-            let _ = engine.flush();
-        }
+        // A last remark.
+        self.pump.drain(true);
+        self.speak();
     }
 
     fn is_over(&mut self) -> bool {
@@ -304,7 +306,7 @@ impl Shim {
         self.next_exit += 1;
         // Its last words come before its end.
         if let Some(room) = self.engine.as_mut().and_then(Link::room) {
-            self.pump.take(room);
+            self.pump.outlet().take(room);
         }
         self.tell(&FromShim::Exited(exit.clone()));
         if self.exits.len() == EXITS {
@@ -332,7 +334,7 @@ impl Shim {
             self.caller = messages.is_empty().then_some(link);
             return;
         }
-        self.pump.follow(false);
+        self.pump.outlet().follow(false);
         self.engine = Some(link);
         for message in messages {
             self.obey(message, now);
@@ -357,15 +359,15 @@ impl Shim {
 
     fn lose_engine(&mut self) {
         self.engine = None;
-        self.pump.follow(false);
+        self.pump.outlet().follow(false);
     }
 
     fn obey(&mut self, message: ToShim, now: Instant) {
         match message {
             ToShim::Hello { .. } => {
-                let welcome = self.welcome();
-                self.tell(&FromShim::Welcome(Box::new(welcome)));
-                if let Some(trouble) = self.pump.trouble() {
+                self.greet();
+                let trouble = self.pump.outlet().trouble();
+                if let Some(trouble) = trouble {
                     self.tell(&trouble);
                 }
             }
@@ -378,9 +380,9 @@ impl Shim {
                 self.step(Input::Stop(stop), now);
             }
             ToShim::Kill => self.step(Input::Kill, now),
-            ToShim::SetLog(log) => self.pump.set_log(log),
-            ToShim::Follow { on } => self.pump.follow(on),
-            ToShim::Remark { text } => self.pump.remark(&text),
+            ToShim::SetLog(log) => self.set_log(log),
+            ToShim::Follow { on } => self.pump.outlet().follow(on),
+            ToShim::Remark { text } => self.pump.remark(text),
             ToShim::Quit if self.machine.is_empty() => self.quit = true,
             ToShim::Quit => self.refuse(Command::Quit, "the tree is not empty".to_owned()),
             ToShim::Ping { nonce } => self.tell(&FromShim::Pong { nonce }),
@@ -406,7 +408,7 @@ impl Shim {
         let child = match spawn::spawn(&spawn, &self.marker) {
             Ok(child) => child,
             Err(error) => {
-                self.pump.set_log(spawn.log);
+                self.set_log(spawn.log);
                 self.label = spawn.label;
                 return self.tell(&FromShim::SpawnFailed(error));
             }
@@ -417,7 +419,7 @@ impl Shim {
             pid: child.pid,
             start_time: 0,
         });
-        self.pump.set_log(spawn.log);
+        self.set_log(spawn.log);
         self.pump.attach(child.stdout, child.stderr);
         self.label = spawn.label;
         self.stop = spawn.stop;
@@ -432,6 +434,25 @@ impl Shim {
         self.speak();
         // Not before the engine knows. Without it a lost shim's tree is still found by its marker.
         let _ = self.pidfile.set_leader(leader);
+    }
+
+    fn set_log(&mut self, log: LogSpec) {
+        self.log = Some(log.clone());
+        self.pump.set_log(log);
+    }
+
+    fn greet(&mut self) {
+        let mut welcome = self.welcome();
+        let Some(engine) = &mut self.engine else {
+            return;
+        };
+        if !engine.send(&FromShim::Welcome(Box::new(welcome.clone()))) {
+            // A huge label and many last lines do not fit into one frame; the exits matter, their lines less.
+            for exit in &mut welcome.exits {
+                exit.last_lines.clear();
+            }
+            engine.send(&FromShim::Welcome(Box::new(welcome)));
+        }
     }
 
     fn welcome(&self) -> Welcome {
@@ -452,7 +473,7 @@ impl Shim {
             state,
             label: self.label.clone(),
             exits: self.exits.iter().cloned().collect(),
-            log: self.pump.log(),
+            log: self.log.clone(),
         }
     }
 
@@ -472,7 +493,7 @@ impl Shim {
             return;
         };
         if let Some(room) = engine.room() {
-            self.pump.take(room);
+            self.pump.outlet().take(room);
         }
         if engine.flush().is_err() {
             self.lose_engine();

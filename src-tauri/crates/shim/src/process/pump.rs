@@ -8,18 +8,19 @@
 //! The state is behind a mutex that the pump holds only while it moves bytes: when the leader has ended, the main
 //! loop takes it and drains the pipes itself, and so has the last lines without a hop between threads.
 
-use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::signals::wake;
+use super::sink::{Outlet, Sink};
+use crate::log::Stream;
 use crate::log::lines::Splitter;
-use crate::log::{Health, Stream, Writer};
-use crate::protocol::{FromShim, LiveLine, LogSpec, encode};
+use crate::protocol::LogSpec;
 
 /// Read at once.
 const CHUNK: usize = 64 * 1024;
@@ -35,23 +36,8 @@ const SMALL_PIPE: usize = 64 * 1024;
 const REST: Duration = Duration::from_millis(4);
 /// Output within this time of the output before is in quick succession.
 const SUCCESSION: Duration = Duration::from_millis(10);
-/// What is kept of the last lines, for an exit.
-const LAST_LINES: usize = 20;
-const LAST_LINE: usize = 1024;
-/// Live lines that wait for a slow engine.
-const OUTLET: usize = 256 * 1024;
 /// How long a leader's end waits for a disk that hangs.
-const PATIENCE: Duration = Duration::from_millis(50);
-
-/// What the pump has for the engine.
-#[derive(Debug, Default)]
-pub(super) struct Outlet {
-    following: bool,
-    /// Encoded frames.
-    frames: Vec<u8>,
-    lost: u64,
-    health: Option<Health>,
-}
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// One output of the child.
 #[derive(Debug)]
@@ -81,17 +67,24 @@ struct State {
     sink: Sink,
 }
 
-/// Where records go.
+/// What the main loop wants of the pump. It is left in a queue, so that the main loop never waits for a disk.
 #[derive(Debug)]
-struct Sink {
-    writer: Option<Writer>,
-    last: VecDeque<Vec<u8>>,
-    health: Health,
+enum Order {
+    /// A new child's outputs. The last lines begin anew.
+    Attach(PipeReader, PipeReader),
+    SetLog(LogSpec),
+    Remark(i64, String),
+    /// The output is over: nobody is left who could write.
+    Close,
 }
 
 #[derive(Debug)]
 struct Shared {
+    /// Held while bytes are moved, so for as long as the disk takes.
     state: Mutex<State>,
+    orders: Mutex<Vec<Order>>,
+    /// The main loop waits for the state: the pump shall let go of it at the next chunk.
+    wanted: AtomicBool,
     outlet: Mutex<Outlet>,
 }
 
@@ -102,7 +95,7 @@ pub(super) struct Pump {
     nudge: PipeWriter,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -121,12 +114,10 @@ impl Pump {
                 sources: [Source::new(Stream::Stdout), Source::new(Stream::Stderr)],
                 buffer: Vec::new(),
                 last_output: None,
-                sink: Sink {
-                    writer: None,
-                    last: VecDeque::new(),
-                    health: Health::default(),
-                },
+                sink: Sink::default(),
             }),
+            orders: Mutex::new(Vec::new()),
+            wanted: AtomicBool::new(false),
             outlet: Mutex::new(Outlet::default()),
         });
         let pump = Arc::clone(&shared);
@@ -137,104 +128,67 @@ impl Pump {
         Ok(Self { shared, nudge })
     }
 
+    fn order(&self, order: Order) {
+        lock(&self.shared.orders).push(order);
+        let _ = (&self.nudge).write(&[1]);
+    }
+
     /// A new child's outputs. The last lines begin anew.
-    pub(super) fn attach(&mut self, stdout: PipeReader, stderr: PipeReader) {
-        let mut state = lock(&self.shared.state);
-        state.sink.last.clear();
-        for (source, pipe) in state.sources.iter_mut().zip([stdout, stderr]) {
-            *source = Source::new(source.stream);
-            source.pipe = Some(Arc::new(pipe));
-        }
-        drop(state);
-        let _ = self.nudge.write(&[1]);
+    pub(super) fn attach(&self, stdout: PipeReader, stderr: PipeReader) {
+        self.order(Order::Attach(stdout, stderr));
     }
 
     /// Where the log goes from now on.
     pub(super) fn set_log(&self, spec: LogSpec) {
-        let mut state = lock(&self.shared.state);
-        match &mut state.sink.writer {
-            Some(writer) => writer.set(spec),
-            None => state.sink.writer = Some(Writer::new(spec)),
-        }
+        self.order(Order::SetLog(spec));
     }
 
-    pub(super) fn remark(&self, text: &str) {
-        let (mut state, now) = (lock(&self.shared.state), unix_nanos());
-        if let Some(writer) = &mut state.sink.writer {
-            writer.remark(now, text);
-        }
-        for line in text.lines() {
-            lock(&self.shared.outlet).line(now, Stream::Cockpit, false, line.as_bytes());
-        }
-        drop(state);
-        wake();
+    /// A line of the cockpit's own.
+    pub(super) fn remark(&self, text: String) {
+        self.order(Order::Remark(unix_nanos(), text));
     }
 
-    /// Moves what the pipes hold now, and gives the last lines of the output. With `close` the output is over:
-    /// nobody is left who could write.
+    /// Moves what the pipes hold now, and gives the last lines of the output; none if the disk hangs. With
+    /// `close` the output is over.
     pub(super) fn drain(&self, close: bool) -> Vec<String> {
-        let until = Instant::now() + PATIENCE;
-        let mut state = loop {
-            match self.shared.state.try_lock() {
-                Ok(state) => break state,
-                Err(std::sync::TryLockError::Poisoned(e)) => break e.into_inner(),
-                Err(std::sync::TryLockError::WouldBlock) if Instant::now() < until => {
-                    std::thread::sleep(Duration::from_micros(50));
-                }
-                Err(std::sync::TryLockError::WouldBlock) if close => {
-                    break lock(&self.shared.state);
-                }
-                Err(std::sync::TryLockError::WouldBlock) => return Vec::new(),
-            }
-        };
-        state.round(&self.shared.outlet);
         if close {
-            state.close(&self.shared.outlet);
+            // Without a nudge: it is most likely we who obey it.
+            lock(&self.shared.orders).push(Order::Close);
         }
-        let last = &state.sink.last;
-        last.iter()
-            .map(|line| String::from_utf8_lossy(line).into_owned())
-            .collect()
-    }
-
-    /// Whether live lines are wanted. Either way those that wait are forgotten.
-    pub(super) fn follow(&self, on: bool) {
-        *lock(&self.shared.outlet) = Outlet {
-            following: on,
-            ..Outlet::default()
+        self.shared.wanted.store(true, Ordering::Release);
+        let state = self.acquire();
+        self.shared.wanted.store(false, Ordering::Release);
+        let Some(mut state) = state else {
+            let _ = (&self.nudge).write(&[1]);
+            return Vec::new();
         };
+        state.round(&self.shared);
+        state.sink.last_lines()
     }
 
-    /// What waits for the engine, as encoded frames.
-    pub(super) fn take(&self, out: &mut Vec<u8>) {
-        let mut outlet = lock(&self.shared.outlet);
-        out.append(&mut outlet.frames);
-        if outlet.lost > 0 {
-            let lines = std::mem::take(&mut outlet.lost);
-            let _ = encode(&FromShim::Lost { lines }, out);
+    fn acquire(&self) -> Option<MutexGuard<'_, State>> {
+        let until = Instant::now() + PATIENCE;
+        let mut tries = 0;
+        loop {
+            match self.shared.state.try_lock() {
+                Ok(state) => return Some(state),
+                Err(TryLockError::Poisoned(e)) => return Some(e.into_inner()),
+                Err(TryLockError::WouldBlock) if Instant::now() >= until => return None,
+                Err(TryLockError::WouldBlock) => {}
+            }
+            // The pump is mostly done within microseconds; a sleep is far longer than it says.
+            tries += 1;
+            if tries < 64 {
+                std::thread::yield_now();
+            } else {
+                std::thread::sleep(Duration::from_micros(50));
+            }
         }
-        if let Some(health) = outlet.health.take() {
-            let _ = encode(&health_frame(health), out);
-        }
     }
 
-    /// What is wrong with the log now, for an engine that has just come.
-    pub(super) fn trouble(&self) -> Option<FromShim> {
-        let state = self.shared.state.try_lock().ok()?;
-        let health = state.sink.health.clone();
-        (health.problem.is_some()).then(|| health_frame(health))
-    }
-
-    pub(super) fn log(&self) -> Option<LogSpec> {
-        let state = lock(&self.shared.state);
-        state.sink.writer.as_ref().map(|w| w.spec().clone())
-    }
-}
-
-fn health_frame(health: Health) -> FromShim {
-    FromShim::LogHealth {
-        problem: health.problem,
-        dropped_lines: health.dropped_lines,
+    /// What waits for the engine.
+    pub(super) fn outlet(&self) -> MutexGuard<'_, Outlet> {
+        lock(&self.shared.outlet)
     }
 }
 
@@ -256,15 +210,15 @@ fn run(shared: &Shared, mut nudged: PipeReader) {
         drop(fds);
         drop(pipes);
         let _ = nudged.read(&mut [0; 64]);
-        let rest = lock(&shared.state).round(&shared.outlet);
-        let outlet = lock(&shared.outlet);
-        let told = !outlet.frames.is_empty() || outlet.lost > 0 || outlet.health.is_some();
-        drop(outlet);
-        if told {
+        let rest = lock(&shared.state).round(shared);
+        if !lock(&shared.outlet).is_empty() {
             wake();
         }
         if rest {
             std::thread::sleep(REST);
+        }
+        while shared.wanted.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_micros(50));
         }
     }
 }
@@ -281,8 +235,31 @@ fn enlarge(_: &PipeReader) -> usize {
 }
 
 impl State {
-    /// Moves what there is, within bounds; whether to rest before the next round.
-    fn round(&mut self, outlet: &Mutex<Outlet>) -> bool {
+    /// Obeys, and moves what there is, within bounds; whether to rest before the next round.
+    fn round(&mut self, shared: &Shared) -> bool {
+        let outlet = &shared.outlet;
+        for order in std::mem::take(&mut *lock(&shared.orders)) {
+            match order {
+                Order::Attach(stdout, stderr) => {
+                    self.sink.forget_last();
+                    for (source, pipe) in self.sources.iter_mut().zip([stdout, stderr]) {
+                        *source = Source::new(source.stream);
+                        source.pipe = Some(Arc::new(pipe));
+                    }
+                }
+                Order::SetLog(spec) => self.sink.set_log(spec),
+                Order::Remark(at, text) => self.sink.remark(at, &text, outlet),
+                Order::Close => {
+                    self.move_output(shared);
+                    self.close(outlet);
+                }
+            }
+        }
+        self.move_output(shared)
+    }
+
+    fn move_output(&mut self, shared: &Shared) -> bool {
+        let outlet = &shared.outlet;
         let (mut total, mut fills) = (0, false);
         if self.buffer.is_empty() {
             self.buffer.resize(4096, 0);
@@ -292,7 +269,7 @@ impl State {
                 continue;
             };
             let mut moved = 0;
-            while moved < ROUND {
+            while moved < ROUND && !shared.wanted.load(Ordering::Acquire) {
                 let n = match (&*pipe).read(&mut self.buffer) {
                     Ok(0) => {
                         source.pipe = None;
@@ -348,65 +325,5 @@ impl State {
         }
         self.sink.flush(outlet);
         self.buffer = Vec::new();
-    }
-}
-
-impl Sink {
-    fn max_text(&self) -> usize {
-        let limit = self.writer.as_ref().map_or(0, Writer::max_text);
-        if limit == 0 { CHUNK } else { limit }
-    }
-
-    fn record(
-        &mut self,
-        at: i64,
-        stream: Stream,
-        partial: bool,
-        text: &[u8],
-        outlet: &Mutex<Outlet>,
-    ) {
-        if let Some(writer) = &mut self.writer {
-            writer.record(at, stream, partial, text);
-        }
-        let mut line = if self.last.len() < LAST_LINES {
-            Vec::new()
-        } else {
-            self.last.pop_front().unwrap_or_default()
-        };
-        line.clear();
-        line.extend_from_slice(text.get(..LAST_LINE).unwrap_or(text));
-        self.last.push_back(line);
-        lock(outlet).line(at, stream, partial, text);
-    }
-
-    fn flush(&mut self, outlet: &Mutex<Outlet>) {
-        let Some(writer) = &mut self.writer else {
-            return;
-        };
-        writer.flush();
-        let health = writer.health();
-        if health.problem != self.health.problem {
-            lock(outlet).health = Some(health.clone());
-        }
-        self.health = health;
-    }
-}
-
-impl Outlet {
-    fn line(&mut self, at_nanos: i64, stream: Stream, partial: bool, text: &[u8]) {
-        if !self.following {
-            return;
-        }
-        if self.lost > 0 || self.frames.len() + text.len() > OUTLET {
-            self.lost += 1;
-            return;
-        }
-        let line = FromShim::Line(LiveLine {
-            at_nanos,
-            stream,
-            partial,
-            text: String::from_utf8_lossy(text).into_owned(),
-        });
-        let _ = encode(&line, &mut self.frames);
     }
 }

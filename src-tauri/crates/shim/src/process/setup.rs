@@ -99,6 +99,7 @@ pub(super) fn begin(options: Options) -> io::Result<Shim> {
         engine: None,
         caller: None,
         label: Vec::new(),
+        log: None,
         stop: StopSpec {
             signal: Signal::TERM.as_raw(),
             grace_ms: 10_000,
