@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use studio_cockpit::cli::client::Client;
 use studio_cockpit::cli::folder::DataFolder;
 use tokio::process::{Child, Command};
-use tokio::sync::Notify;
+use tokio::sync::{MutexGuard, Notify};
 use tokio::time::sleep;
 
 /// How long a start may take. A cold start needs a fraction of a second; a loaded machine more.
@@ -35,7 +35,7 @@ pub(crate) struct Engine {
     client: Client,
     /// What the screens are told while it does not answer.
     trouble: Mutex<Option<String>>,
-    /// One start at a time.
+    /// One start or end at a time.
     starting: tokio::sync::Mutex<()>,
     woken: Notify,
     changed: Notify,
@@ -237,11 +237,17 @@ impl Engine {
         (!words.is_empty()).then_some(words)
     }
 
-    /// Ends the engine and waits until it is gone.
+    /// Ends the engine with all its services. None is started again while the answer is held.
     ///
     /// # Errors
     /// The engine's refusal, or [`Code::Busy`] when it is still there after two minutes.
-    pub(crate) async fn end(&self, stop_services: bool) -> Result<(), Problem> {
+    pub(crate) async fn stop_everything(&self) -> Result<MutexGuard<'_, ()>, Problem> {
+        let one = self.starting.lock().await;
+        self.end(true).await?;
+        Ok(one)
+    }
+
+    async fn end(&self, stop_services: bool) -> Result<(), Problem> {
         let order = json!({ "stop_services": stop_services });
         match self.client.post::<Value>("/api/engine/stop", &order).await {
             Ok(_) => {}
@@ -267,10 +273,16 @@ impl Engine {
     /// their shims, and the new engine finds them.
     ///
     /// # Errors
-    /// As [`Self::end`] and [`Self::ensure`].
+    /// As [`Self::stop_everything`] and [`Self::ensure`].
     pub(crate) async fn upgrade(&self) -> Result<(), Problem> {
-        self.end(false).await?;
-        self.ensure().await
+        let _one = self.starting.lock().await;
+        self.set_trouble(Some("the engine is being replaced".to_owned()));
+        let done = match self.end(false).await {
+            Ok(()) => self.start().await,
+            refused => refused,
+        };
+        self.set_trouble(done.as_ref().err().map(ToString::to_string));
+        done
     }
 
     /// The address of the UI in a browser, signed in.

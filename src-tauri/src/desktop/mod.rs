@@ -48,6 +48,13 @@ pub(crate) fn run() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+    if !has_display() {
+        eprintln!(
+            "studio-cockpit-app: there is no display to open a window on; run `studio-cockpit serve` \
+             and then `studio-cockpit open` to use a browser"
+        );
+        return ExitCode::FAILURE;
+    }
     let engine = match Engine::locate(args.data_dir.as_deref(), args.config) {
         Ok(engine) => Arc::new(engine),
         Err(problem) => {
@@ -81,6 +88,12 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Without one, the window system's library ends the process with a backtrace.
+fn has_display() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    cfg!(target_os = "macos") || set("WAYLAND_DISPLAY") || set("DISPLAY")
 }
 
 /// A second launch focuses the window of the first. On Linux each data folder has its own app; on

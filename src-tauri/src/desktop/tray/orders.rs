@@ -110,8 +110,9 @@ async fn carry_out_with(app: &AppHandle, engine: &Engine, order: Order) -> Resul
             set?;
         }
         Order::StopAll => {
-            engine.end(true).await?;
+            let _no_new_one = engine.stop_everything().await?;
             app.exit(0);
+            std::future::pending::<()>().await;
         }
         Order::Open(_) | Order::Wake | Order::Quit => {}
     }
