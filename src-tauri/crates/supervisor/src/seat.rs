@@ -124,6 +124,11 @@ pub(crate) fn copy_shim(shim: &Path, run_dir: &Path) -> Result<PathBuf, Error> {
     if same {
         return Ok(copy);
     }
+    if Seat::taken(run_dir).is_ok_and(|taken| taken.is_empty()) {
+        for old in fs::read_dir(&bin).into_iter().flatten().flatten() {
+            let _ = fs::remove_file(old.path());
+        }
+    }
     let new = bin.join(format!("{name}.{}.new", std::process::id()));
     let write = || -> io::Result<()> {
         let mut file = fs::OpenOptions::new()
@@ -179,12 +184,18 @@ mod tests {
         let first = copy_shim(&shim, &run).unwrap();
         assert_eq!(first, copy_shim(&shim, &run).unwrap());
         fs::write(&shim, "two").unwrap();
+        fs::write(Seat::of(&run, "api", 0).pidfile, "").unwrap();
         let second = copy_shim(&shim, &run).unwrap();
         assert_ne!(first, second);
-        assert_eq!(fs::read(second).unwrap(), b"two");
-        assert_eq!(
-            fs::metadata(first).unwrap().permissions().mode() & 0o777,
-            0o700
+        assert_eq!(fs::read(&second).unwrap(), b"two");
+        let mode = fs::metadata(&first).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        Seat::of(&run, "api", 0).clear();
+        fs::write(&shim, "three").unwrap();
+        copy_shim(&shim, &run).unwrap();
+        assert!(
+            !first.exists() && !second.exists(),
+            "nobody runs from them any more"
         );
     }
 }

@@ -124,10 +124,11 @@ impl Shared {
                 continue;
             }
             let view = cell.view();
-            who.push(format!(
-                "{name} ({})",
-                view.state.as_str().replace('_', " ")
-            ));
+            let state = match view.state {
+                InstanceState::Unknown => "not known yet".to_owned(),
+                state => state.as_str().replace('_', " "),
+            };
+            who.push(format!("{name} ({state})"));
             let remedy = match view.state {
                 InstanceState::Stopped => format!("start {name} first"),
                 InstanceState::Missing | InstanceState::CrashLooping => {

@@ -99,7 +99,7 @@ impl Actor {
                     self.feed(Input::Spawned {
                         pid: None,
                         started_at: Timestamp::now(),
-                        uptime: Duration::ZERO,
+                        uptime: Duration::from_millis(1),
                         adopted: true,
                     });
                 } else {
@@ -298,6 +298,7 @@ impl Actor {
     }
 
     fn on_observed(&mut self, observation: Observation) {
+        self.driver_judges = observation.ready.is_some();
         self.show_facts(&observation);
         let containers = observation
             .detail

@@ -165,6 +165,8 @@ pub(super) struct Actor {
     woken_shim: bool,
     inspect_at: Option<Instant>,
     inspecting: bool,
+    /// Whether the driver has a word on readiness, as far as is known.
+    driver_judges: bool,
     waiting_inspections: Vec<oneshot::Sender<()>>,
     holder_at: Option<Instant>,
     retiring: Option<oneshot::Sender<()>>,
@@ -213,6 +215,7 @@ impl Actor {
             woken_shim: false,
             inspect_at: None,
             inspecting: false,
+            driver_judges: true,
             waiting_inspections: Vec::new(),
             holder_at: None,
             retiring: None,
@@ -430,6 +433,7 @@ impl Actor {
             self.send(&ToShim::SetLog(log));
         }
         self.look_at_gate();
+        self.feed(Input::Tick);
         let by = By::Cockpit;
         let willing = !self.cell.manual_stop() && (self.machine.wanted() || self.spec.autostart);
         if restart && willing {

@@ -137,7 +137,8 @@ impl Actor {
             }
             return;
         }
-        let hurried = self.machine.hurried() && self.spec.ready.is_none();
+        let awaited = self.driver_judges && self.spec.ready.is_none();
+        let hurried = awaited && self.machine.hurried();
         let every = if hurried {
             INSPECT_HURRIED
         } else {

@@ -91,6 +91,8 @@ struct Process {
     ready: Threshold,
     live: Threshold,
     ever_ready: bool,
+    /// It was found running: what follows a start was done by whoever started it.
+    adopted: bool,
     overdue: bool,
     observed: Option<String>,
     over: u32,
@@ -376,6 +378,9 @@ impl Machine {
             if !self.is_task() {
                 self.show_unready(now, out);
             }
+        }
+        if self.lacks_nothing() {
+            self.became_ready(now, out);
         }
         self.watch_outage(now, out);
         let cause = self.cause.clone();

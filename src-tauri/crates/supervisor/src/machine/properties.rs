@@ -290,7 +290,7 @@ fn policy() -> impl Strategy<Value = RestartPolicy> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     /// One process at most, none against a person's wish, nothing forgotten, no deadline that spins.
     #[test]

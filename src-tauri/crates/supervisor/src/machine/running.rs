@@ -63,6 +63,18 @@ impl Machine {
         }
     }
 
+    /// Its readiness probe was removed while it was not ready: now it is, as it runs.
+    pub(super) fn lacks_nothing(&self) -> bool {
+        let unprobed = self.spec.ready.is_none()
+            && matches!(self.spec.run, Run::Process(_))
+            && !self.is_task();
+        let waiting = matches!(
+            self.state,
+            InstanceState::Starting | InstanceState::Degraded
+        );
+        matches!(&self.phase, Phase::Running(p) if p.ready.error().is_none()) && unprobed && waiting
+    }
+
     pub(super) fn process(&self, now: Moment, started_at: Timestamp, before: Duration) -> Process {
         Process {
             since: now.mono,
@@ -71,6 +83,7 @@ impl Machine {
             ready: threshold(self.spec.ready.as_ref()),
             live: threshold(self.spec.live.as_ref()),
             ever_ready: false,
+            adopted: !before.is_zero(),
             overdue: false,
             observed: None,
             over: 0,
@@ -126,7 +139,7 @@ impl Machine {
         if self.spec.kind == Kind::Task {
             return;
         }
-        let first = !std::mem::replace(&mut process.ever_ready, true);
+        let first = !std::mem::replace(&mut process.ever_ready, true) && !process.adopted;
         let cause = match external {
             Some(owner) => format!("run by {owner}; {}", self.ready_words),
             None => self.ready_words.clone(),
@@ -188,9 +201,21 @@ impl Machine {
             process.live.forgive();
             return;
         }
-        if process.live.sample(outcome) != Some(Turn::Down) {
-            return;
+        match process.live.sample(outcome) {
+            Some(Turn::Down) => {}
+            // One that may not be restarted healed by itself.
+            Some(Turn::Up) if self.state == InstanceState::Failing => {
+                match process.ready.error() {
+                    None => self.became_ready(now, out),
+                    Some(_) => self.show_unready(now, out),
+                }
+                return;
+            }
+            _ => return,
         }
+        let Phase::Running(process) = &self.phase else {
+            return;
+        };
         let error = process.live.error().unwrap_or_default();
         let cause = format!("liveness: {error}{}", words::times(process.live.failed()));
         let uptime = process.uptime(now);

@@ -555,3 +555,29 @@ fn what_died_while_nobody_looked_is_judged_by_its_own_time() {
         "starting again: exited with code 4 after 50 min",
     );
 }
+
+#[test]
+fn without_a_readiness_probe_any_more_what_runs_is_ready() {
+    let mut play = Play::of(spec());
+    play.start().spawned().put(Input::Ready(refused()));
+    let mut bare = spec();
+    bare.ready = None;
+    play.machine.reconfigure(Arc::new(bare), "runs".to_owned());
+    play.put(Input::Tick);
+    play.is(InstanceState::Ready, "runs");
+}
+
+#[test]
+fn what_may_not_be_restarted_is_only_told_to_hang_and_may_heal() {
+    let mut never = spec();
+    never.restart.policy = RestartPolicy::Never;
+    let mut play = Play::of(never);
+    play.start().spawned().ready();
+    for _ in 0..3 {
+        play.put(Input::Live(refused()));
+    }
+    assert_eq!(play.machine.state(), InstanceState::Failing);
+    assert!(!play.seen.contains(&Effect::StopTree));
+    play.put(Input::Live(Ok(()))).put(Input::Live(Ok(())));
+    play.is(InstanceState::Ready, "answers");
+}

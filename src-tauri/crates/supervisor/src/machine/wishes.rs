@@ -27,7 +27,10 @@ impl Machine {
             Phase::Off | Phase::Pausing(_) | Phase::Gated => {
                 self.start_gated(now, reason.to_owned(), out);
             }
-            Phase::Stopping(then) | Phase::Clearing(then) => *then = Then::Start,
+            Phase::Stopping(then) | Phase::Clearing(then) => {
+                *then = Then::Start;
+                self.reason = reason.to_owned();
+            }
             Phase::Spawning => {}
             Phase::Running(_) | Phase::External(..) => self.settle_up(out),
         }
