@@ -332,5 +332,6 @@ fn item(status: &login::LoginStatus) -> LoginItem {
     LoginItem {
         on: status.on,
         path: Some(status.path.display().to_string()),
+        note: status.note.clone(),
     }
 }

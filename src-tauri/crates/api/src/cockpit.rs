@@ -155,4 +155,6 @@ pub struct LoginItem {
     pub on: bool,
     /// Where it is installed, for a person who wants to look.
     pub path: Option<String>,
+    /// What a person should still do or know (`loginctl enable-linger`); null when nothing.
+    pub note: Option<String>,
 }

@@ -22,7 +22,7 @@ use crate::paths;
 /// `launchctl` and `systemctl` answer at once, unless the manager is stuck.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// What is started at login: `exe serve --data-dir … [--config …]`.
+/// What is started at login: `exe serve --await-config --data-dir … [--config …]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
     /// The `studio-cockpit` executable, absolute.
@@ -40,6 +40,8 @@ impl Start {
         let mut line = vec![
             text(&self.exe),
             "serve".to_owned(),
+            // Nobody watches a terminal of it: a broken file is shown in the window, and waited for.
+            "--await-config".to_owned(),
             "--data-dir".to_owned(),
             text(&self.data_dir),
         ];

@@ -18,23 +18,23 @@ pub(in crate::cli) async fn login(reading: &Reading, on: Option<bool>) -> Done {
         Some(on) => client.post("/api/login", &json!({ "on": on })).await,
         None => client.get("/api/login").await,
     };
-    let (item, note) = match asked {
+    let item = match asked {
         Err(problem) if problem.code == Code::NotRunning => {
             let status = without_engine(&reading.common, on).await?;
-            let item = LoginItem {
+            LoginItem {
                 on: status.on,
                 path: Some(status.path.display().to_string()),
-            };
-            (item, status.note)
+                note: status.note,
+            }
         }
-        answered => (answered?, None),
+        answered => answered?,
     };
     let mut out = io::stdout().lock();
     if reading.json {
         serde_json::to_writer(&mut out, &item).map_err(io::Error::from)?;
         writeln!(out)?;
     } else if item.on {
-        let path = item.path.map(|path| format!(" ({path})"));
+        let path = item.path.as_ref().map(|path| format!(" ({path})"));
         writeln!(
             out,
             "The engine starts at login{}",
@@ -43,7 +43,7 @@ pub(in crate::cli) async fn login(reading: &Reading, on: Option<bool>) -> Done {
     } else {
         writeln!(out, "The engine does not start at login")?;
     }
-    if let Some(note) = note {
+    if let Some(note) = &item.note {
         writeln!(io::stderr(), "note: {note}")?;
     }
     Ok(())

@@ -215,6 +215,7 @@ impl Cockpit for Fake {
         self.done(Ok(LoginItem {
             on,
             path: Some("/l.plist".into()),
+            note: None,
         }))
     }
 

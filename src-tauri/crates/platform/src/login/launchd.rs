@@ -109,6 +109,7 @@ mod tests {
   <array>
     <string>/Applications/Studio Cockpit.app/Contents/MacOS/studio-cockpit</string>
     <string>serve</string>
+    <string>--await-config</string>
     <string>--data-dir</string>
     <string>/Users/me/Library/Application Support/Studio Cockpit</string>
     <string>--config</string>

@@ -84,7 +84,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-ExecStart="/opt/studio cockpit/studio-cockpit" "serve" "--data-dir" "/home/me/.local/share/studio-cockpit" "--config" "/home/me/100%% \"$$HOME\"/cockpit.toml"
+ExecStart="/opt/studio cockpit/studio-cockpit" "serve" "--await-config" "--data-dir" "/home/me/.local/share/studio-cockpit" "--config" "/home/me/100%% \"$$HOME\"/cockpit.toml"
 Restart=on-failure
 RestartSec=5
 KillMode=process
