@@ -200,7 +200,7 @@ async fn what_cannot_start_says_why() {
 async fn logs_are_kept_followed_and_searched() {
     let config = r#"
 [services.talker]
-command = ["sh", "-c", "echo first line; echo second LINE >&2; read never < /dev/zero"]
+command = ["sh", "-c", "echo first line; echo second LINE >&2; exec sleep 1000"]
 ready = { log = "second" }
 "#;
     let cockpit = Cockpit::start(config).await;

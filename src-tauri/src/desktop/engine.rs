@@ -209,8 +209,12 @@ impl Engine {
         ];
         if self.demo {
             arguments.push("--no-window".into());
-        } else if let Some(config) = &self.config {
-            arguments.extend(["--config".into(), config.into()]);
+        } else {
+            // A broken file is shown in the window, and waited for.
+            arguments.push("--await-config".into());
+            if let Some(config) = &self.config {
+                arguments.extend(["--config".into(), config.into()]);
+            }
         }
         arguments
     }
