@@ -180,7 +180,7 @@ fn trace<B: DrawingBackend>(
         return canvas.draw_circle(first, radius, &pen(line.color, 1.0, 1), true);
     }
     let alpha = match line.style {
-        Style::Shadow => 0.10,
+        Style::Shadow => 0.13,
         Style::Area => 0.16,
         Style::Line => 0.0,
     };

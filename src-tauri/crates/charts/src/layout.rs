@@ -94,7 +94,11 @@ impl Chart {
         // A line that never leaves zero says nothing, unless it is the one the chart is about.
         lines
             .retain(|line| line.style == Style::Area || highest(line).is_some_and(|top| top > 0.0));
-        let (top, y_ticks) = unit.axis(lines.iter().filter_map(highest).fold(0.0, f64::max));
+        let (top, mut y_ticks) = unit.axis(lines.iter().filter_map(highest).fold(0.0, f64::max));
+        if matches!(unit, Unit::Gib) && lines.iter().all(|line| line.segments.is_empty()) {
+            // A scale for nothing would be invented.
+            y_ticks.truncate(1);
+        }
         Self {
             title,
             subtitle: subtitle(unit, &lines, window),

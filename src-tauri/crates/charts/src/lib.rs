@@ -5,8 +5,8 @@
 //! [`render`] turns a [`Series`] into a picture of 900 × 360 points on white, for pasting into a
 //! document. What is drawn where is decided once (`layout` holds the arithmetic, `draw` the
 //! composition) on a canvas four times as fine, because plotters' backends place everything on whole
-//! pixels. The SVG states the real size over the fine coordinates; the PNG is averaged down to
-//! twice the size, which makes every edge smooth.
+//! units. The SVG states the real size over the fine coordinates; the PNG (`bitmap`) has twice the
+//! points of the SVG and covers each pixel by as much as a shape does.
 //!
 //! Text in a PNG is set with two small subsets of the Inter typeface that are part of the program
 //! (SIL Open Font License, `assets/OFL.txt`): the same picture on every machine. They are looked at

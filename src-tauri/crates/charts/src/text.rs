@@ -97,20 +97,21 @@ impl Typesetter {
         if bold { &self.semibold } else { &self.regular }
     }
 
-    /// Calls `put` with every pixel the text covers, and how much of it.
+    /// Calls `put` with every pixel the text covers, and how much of it. `em` and the place are in
+    /// pixels.
     pub(crate) fn set(
         &self,
         text: &str,
-        em: u32,
+        em: f32,
         bold: bool,
         anchor: HPos,
-        (x, y): BackendCoord,
-        mut put: impl FnMut(i32, i32, f64),
+        (x, y): (f32, f32),
+        mut put: impl FnMut(i32, i32, f32),
     ) {
         let font = self.font(bold);
         // ab_glyph's scale is ascent to descent; ours is the em.
         let per_em = font.units_per_em().unwrap_or(1000.0);
-        let scale = PxScale::from(em as f32 * font.height_unscaled() / per_em);
+        let scale = PxScale::from(em * font.height_unscaled() / per_em);
         let scaled = font.as_scaled(scale);
         let mut glyphs: Vec<Glyph> = Vec::with_capacity(text.len());
         let mut pen = 0.0_f32;
@@ -128,15 +129,15 @@ impl Typesetter {
             HPos::Right => -pen,
         };
         // The middle of a figure, whose height is 0.727 em in Inter, stands at `y`.
-        let baseline = y as f32 + em as f32 * 0.727 / 2.0;
+        let baseline = y + em * 0.727 / 2.0;
         for mut glyph in glyphs {
-            glyph.position.x += x as f32 + shift;
+            glyph.position.x += x + shift;
             glyph.position.y = baseline;
             if let Some(outline) = font.outline_glyph(glyph) {
                 let bounds = outline.px_bounds();
                 let (left, top) = (bounds.min.x as i32, bounds.min.y as i32);
                 outline.draw(|dx, dy, coverage| {
-                    put(left + dx as i32, top + dy as i32, f64::from(coverage));
+                    put(left + dx as i32, top + dy as i32, coverage);
                 });
             }
         }
