@@ -27,7 +27,7 @@ build_ui() {
   if [ ! -e ui/dist/index.html ] || [ ! -e $stamp ] ||
     [ -n "$(find ui/src ui/public ui/index.html ui/package-lock.json ui/*.ts ui/*.js -newer $stamp -print -quit)" ]; then
     say "ui: building"
-    npm --prefix ui run --silent build
+    npm --prefix ui run --silent build -- --logLevel error
     mkdir -p target && touch $stamp
   fi
 }
