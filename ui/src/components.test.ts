@@ -2,6 +2,7 @@ import { cleanup, fireEvent, render, screen } from '@testing-library/svelte';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import App from './App.svelte';
+import { Unreachable } from './lib/backend';
 import ServiceCard from './lib/overview/ServiceCard.svelte';
 import LogText from './lib/services/LogText.svelte';
 import Banners from './lib/shell/Banners.svelte';
@@ -17,7 +18,8 @@ import type { Service } from './lib/types';
 
 beforeEach(() => {
   vi.useFakeTimers({ now: NOW });
-  clock.now = NOW;
+  clock.real = NOW;
+  clock.frozen = null;
   location.hash = '#/overview';
 });
 afterEach(() => {
@@ -227,6 +229,21 @@ describe('the whole page', () => {
     await vi.advanceTimersByTimeAsync(10);
     expect(backend.token).toBe('right');
     expect(screen.getByRole('heading', { level: 1 }).textContent).toBe('api is ready');
+  });
+
+  it('keeps what it knew, as of when it knew it, while the engine is gone', async () => {
+    const backend = engine();
+    render(App, { props: { backend } });
+    await settle();
+    await vi.advanceTimersByTimeAsync(10);
+    backend.failures = Array.from({ length: 50 }, () => new Unreachable('refused'));
+    backend.stream.queue.end();
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(screen.getByRole('alert').textContent).toContain('The engine is not answering');
+    expect(screen.getByRole('article').textContent).toMatch(/Ready\s+1 h 00 m/);
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(screen.getByRole('article').textContent).toMatch(/Ready\s+1 h 00 m/);
+    expect(screen.getByRole('alert').textContent).toMatch(/\(2 m \d\d s\)/);
   });
 
   it('opens the palette by key, runs what Enter is on, and closes by Esc', async () => {

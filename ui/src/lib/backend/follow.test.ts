@@ -94,6 +94,14 @@ describe('follow', () => {
     expect(links).toEqual(['connecting', 'live', 'paused', 'connecting', 'live']);
   });
 
+  it('gives up a silent connection for a new one when told', async () => {
+    const { backend, following } = start();
+    await settle();
+    following.retryNow();
+    await settle();
+    expect(backend.opened.map((o) => o.signal.aborted)).toEqual([true, false]);
+  });
+
   it('says nothing after it was closed', async () => {
     const { backend, following, messages, links } = start();
     await settle();

@@ -21,7 +21,7 @@ export interface Handlers {
 
 export interface Following {
   close(): void;
-  /** Tries at once instead of waiting out the delay. */
+  /** Connects anew at once: instead of waiting out the delay, or of a connection that says nothing. */
   retryNow(): void;
 }
 
@@ -134,7 +134,8 @@ export function follow(
     },
     retryNow(): void {
       delay = firstDelay;
-      if (attempt === null) connect();
+      drop();
+      connect();
     },
   };
 }

@@ -3,7 +3,16 @@
  * changes in the same redraw; stands still while nobody looks.
  */
 class Clock {
-  now = $state(Date.now());
+  /** The time of day. */
+  real = $state(Date.now());
+  /** While the engine does not answer: the last moment anything was known. */
+  frozen = $state<number | null>(null);
+
+  /** What is shown is as of this time: an uptime nobody confirms must not go on counting. */
+  get now(): number {
+    return this.frozen ?? this.real;
+  }
+
   private timer: ReturnType<typeof setTimeout> | null = null;
 
   start(): () => void {
@@ -21,8 +30,8 @@ class Clock {
 
   private tick = (): void => {
     this.halt();
-    this.now = Date.now();
-    this.timer = setTimeout(this.tick, 1_000 - (this.now % 1_000) + 2);
+    this.real = Date.now();
+    this.timer = setTimeout(this.tick, 1_000 - (this.real % 1_000) + 2);
   };
 
   private halt(): void {
