@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use cockpit_model::logs::{LogLine, LogQuery, Stream};
 use cockpit_model::service::Container;
 use cockpit_model::spec::{ProbeCheck, Run};
-use cockpit_model::{Action, Code, Detail, EventBody, InstanceState, Owner, Problem, Timestamp};
+use cockpit_model::{Action, Code, Detail, InstanceState, Owner, Problem, Timestamp};
 use cockpit_supervisor::{Driver, Observation};
 use common::{Bench, alive, kill, probe, sleeper, spec};
 use futures_util::future::BoxFuture;
@@ -52,7 +52,7 @@ async fn a_storm_of_kills_leaves_one_process_each() {
     for name in &names {
         bench.state(name, InstanceState::Ready).await;
     }
-    let mut delays = Vec::new();
+    let (mut delays, mut respawns) = (Vec::new(), Vec::new());
     for round in 0..200_usize {
         let name = &names[(round * 7 + round / 20) % names.len()];
         let old = bench.wait("a process", |b| b.pid(name)).await;
@@ -65,13 +65,18 @@ async fn a_storm_of_kills_leaves_one_process_each() {
                 .wait("its successor", |b| b.pid(name).filter(|pid| *pid != old))
                 .await;
             delays.push(killed.elapsed());
+            let instance = bench.service(name).instances.remove(0);
+            if let (Some(exit), Some(started)) = (instance.last_exit, instance.started_at) {
+                respawns.push(started.duration_since(exit.at));
+            }
         }
     }
     delays.sort();
+    respawns.sort();
     eprintln!(
-        "from the kill to its successor's pid being shown: median {:?}, worst {:?}",
+        "from the kill to its successor's pid being shown: median {:?}; from the reaping to the exec: {:?}",
         delays[delays.len() / 2],
-        delays[delays.len() - 1]
+        respawns[respawns.len() / 2]
     );
     let all = bench
         .wait("everything back, once each", |b| {
@@ -299,7 +304,7 @@ async fn what_is_only_watched_is_never_told_what_to_do() {
         described: "com.caddy".into(),
     });
     bench.start(vec![site, api]).await;
-    bench.state("api", InstanceState::Ready).await;
+    let api = bench.state("api", InstanceState::Ready).await.instances[0].pid;
     let site = bench
         .wait("its owner", |b| {
             Some(b.service("site")).filter(|s| s.owner == Owner::Launchd)
@@ -321,17 +326,9 @@ async fn what_is_only_watched_is_never_told_what_to_do() {
         "{}",
         site.cause
     );
-    let moved =
-        |e: &EventBody| matches!(e, EventBody::InstanceState { service, .. } if service == "api");
-    assert_eq!(
-        bench
-            .events()
-            .iter()
-            .filter(|e| moved(e))
-            .last()
-            .map(|_| bench.service("api").state),
-        Some(InstanceState::Ready)
-    );
+    // A dependency that fails later stops nobody.
+    assert_eq!(bench.service("api").state, InstanceState::Ready);
+    assert_eq!(bench.pid("api"), api);
     bench.end().await;
 }
 
