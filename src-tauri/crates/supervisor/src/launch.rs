@@ -67,6 +67,9 @@ pub(crate) struct Launch {
     port: Option<u16>,
     base: Arc<BTreeMap<String, String>>,
     file: EnvFile,
+    /// Made ahead of the next start.
+    env: Option<Arc<BTreeMap<String, String>>>,
+    fingerprint: String,
 }
 
 impl Launch {
@@ -75,17 +78,25 @@ impl Launch {
         port: Option<u16>,
         base: Arc<BTreeMap<String, String>>,
     ) -> Self {
-        Self {
+        let mut launch = Self {
+            fingerprint: fingerprint(&spec),
             spec,
             port,
             base,
             file: EnvFile::default(),
-        }
+            env: None,
+        };
+        // What cannot be read now is told at the start.
+        let _ = launch.environment();
+        launch
     }
 
     /// The environment the service's process and its exec probes get.
-    pub(crate) fn environment(&mut self) -> Result<BTreeMap<String, String>, Problem> {
+    pub(crate) fn environment(&mut self) -> Result<Arc<BTreeMap<String, String>>, Problem> {
         self.read_file()?;
+        if let Some(env) = &self.env {
+            return Ok(Arc::clone(env));
+        }
         let mut env = (*self.base).clone();
         env.extend(self.file.values.iter().cloned());
         let own = self.spec.env.iter();
@@ -95,7 +106,14 @@ impl Launch {
         if let (Some(port), false) = (self.port, named) {
             env.insert("PORT".to_owned(), port.to_string());
         }
+        let env = Arc::new(env);
+        self.env = Some(Arc::clone(&env));
         Ok(env)
+    }
+
+    /// Of the settings it starts with.
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// The working folder: as configured, else the home, else the root.
@@ -126,7 +144,7 @@ impl Launch {
         Ok(Spawn {
             argv: self.command().into_iter().map(Into::into).collect(),
             cwd: self.folder(),
-            env: env.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
+            env: env.iter().map(|(k, v)| (k.into(), v.into())).collect(),
             label,
             log,
             stop: stop_spec(&self.spec),
@@ -162,6 +180,7 @@ impl Launch {
             values
                 .push(item.map_err(|_| failed(format!("entry {} is not NAME=value", number + 1)))?);
         }
+        self.env = None;
         self.file = EnvFile {
             read_at: Some(changed_at),
             values,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::jobs::Done;
 use super::{Actor, PATIENCE};
 use crate::cell::lock;
-use crate::launch::{Launch, fingerprint, log_spec, stop_spec};
+use crate::launch::{Launch, log_spec, stop_spec};
 use crate::machine::{Input, SpawnFailure};
 use crate::ports;
 use crate::probe;
@@ -106,7 +106,7 @@ impl Actor {
             service: self.spec.name.clone(),
             instance: self.index,
             port: self.port,
-            fingerprint: fingerprint(&self.spec),
+            fingerprint: self.launch.fingerprint().to_owned(),
             started_at: Timestamp::now(),
             restarts: self.machine.restarts(),
             stop_signal: stop.signal,

@@ -88,7 +88,7 @@ impl Actor {
         Surroundings {
             http: Arc::clone(&self.shared.http),
             port: self.port,
-            env: Arc::new(env),
+            env,
             folder: self.launch.folder(),
             written: Written::since(self.log_spec().path, since),
         }
