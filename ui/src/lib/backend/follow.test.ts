@@ -76,6 +76,18 @@ describe('follow', () => {
     expect(backend.opened).toHaveLength(0);
   });
 
+  it('knocks again where a stream that was there is not there yet', async () => {
+    const { backend, links } = start();
+    await settle();
+    backend.failures = [new Refused(404, { code: 'unknown_service', title: 'not taken up yet' })];
+    backend.stream.queue.end();
+    await settle();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(backend.failures).toHaveLength(0);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(links).toEqual(['connecting', 'live', 'lost', 'connecting', 'lost', 'connecting', 'live']);
+  });
+
   it('pauses while hidden and resumes where it was', async () => {
     const { backend, page, links, messages } = start();
     await settle();

@@ -48,6 +48,7 @@ export function follow(
 
   let lastId = options.after ?? null;
   let closed = false;
+  let wasLive = false;
   let delay = firstDelay;
   let attempt: AbortController | null = null;
   let timer: ReturnType<typeof setTimeout> | null = null;
@@ -84,6 +85,7 @@ export function follow(
     try {
       const messages = await backend.open(path, lastId, controller.signal);
       if (!mine()) return;
+      wasLive = true;
       link({ state: 'live' });
       for await (const message of messages) {
         if (!mine()) return;
@@ -98,7 +100,9 @@ export function follow(
       if (!mine()) return;
       attempt = null;
       const reason = error instanceof Error ? error.message : String(error);
-      if (error instanceof Refused && FINAL.has(error.status)) {
+      // An engine that just came back may not have taken up what it served before.
+      const early = wasLive && error instanceof Refused && error.status === 404;
+      if (error instanceof Refused && FINAL.has(error.status) && !early) {
         link({ state: 'refused', status: error.status, reason });
       } else {
         later(reason);
