@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cockpit_model::spec::{Kind, Run};
-use cockpit_model::{Code, Exit, PortHolder, Problem, Timestamp};
+use cockpit_model::{Code, Exit, Owner, PortHolder, Problem, Timestamp};
 use cockpit_shim::tree::Identity;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -108,9 +108,20 @@ impl Actor {
             }
             Done::Owner(holder) => {
                 if let Some(holder) = holder {
+                    // What one of our own services listens on is ours, whichever process of its
+                    // tree it is.
+                    let port = self.watched_port();
+                    let ours = self.shared.cells().into_iter().any(|cell| {
+                        let spec = cell.spec();
+                        matches!(spec.run, Run::Process(_)) && spec.listen_port() == port
+                    });
+                    let (owner, detail) = match ours {
+                        true => (Owner::Cockpit, None),
+                        false => (holder.owner, Some(crate::machine::words::named(&holder))),
+                    };
                     self.cell.set_facts(Facts {
-                        owner: Some(holder.owner),
-                        owner_detail: Some(crate::machine::words::named(&holder)),
+                        owner: Some(owner),
+                        owner_detail: detail,
                         ..self.cell.facts()
                     });
                 }

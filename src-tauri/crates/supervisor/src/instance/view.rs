@@ -96,20 +96,8 @@ impl Actor {
 
     pub(super) fn on_ready_answer(&mut self, answer: Answer) {
         let ok = answer.outcome.is_ok();
-        let crowded = self.heartbeat.back().is_some_and(|last| {
-            let every = self
-                .spec
-                .ready
-                .as_ref()
-                .map(|p| p.every)
-                .unwrap_or_default();
-            let gap = answer.at.duration_since(last.at);
-            !last.ok
-                && !ok
-                && std::time::Duration::try_from(gap).is_ok_and(|gap| gap < every.mul_f64(0.4))
-        });
-        // While a start is hurried along, its many questions are one beat of the bar.
-        if !crowded {
+        // A start that is not over yet is no missed beat.
+        if ok || self.machine.state() != InstanceState::Starting {
             if self.heartbeat.len() >= REMEMBERED {
                 self.heartbeat.pop_front();
             }
