@@ -55,6 +55,7 @@ export class Session {
       },
     });
     session.#base = `${driver}/session/${sessionId}`;
+    await command('POST', `${session.#base}/timeouts`, { script: 120_000 });
     return session;
   }
 
@@ -70,6 +71,11 @@ export class Session {
 
   run(script, ...args) {
     return command('POST', `${this.#base}/execute/sync`, { script, args });
+  }
+
+  /** A script that calls its last argument when it is done. */
+  runAsync(script, ...args) {
+    return command('POST', `${this.#base}/execute/async`, { script, args });
   }
 
   async screenshot() {

@@ -113,6 +113,27 @@ test('Restart shows its phases and ends in a new process that is ready', async (
   await picture('restarted');
 });
 
+test('the engine is replaced under the window, and no service notices', async () => {
+  const names = (await engine('GET', '/api/services')).body
+    .filter((service) => service.instances.some((instance) => instance.pid !== null))
+    .map((service) => service.name);
+  assert.ok(names.length >= 4);
+  const pids = await Promise.all(names.map(pid));
+  const { body: old } = await engine('GET', '/api/status');
+  const refused = await session.runAsync(`
+    const done = arguments[arguments.length - 1];
+    window.__TAURI_INTERNALS__.invoke('upgrade_engine').then(() => done(null), (error) => done(String(error)));`);
+  assert.equal(refused, null);
+  const { body: now } = await engine('GET', '/api/status');
+  assert.notEqual(now.engine.pid, old.engine.pid);
+  await until('all to be ready again', async () => {
+    const { services } = (await engine('GET', '/api/status')).body;
+    return services.total > 0 && services.ready === services.total;
+  });
+  assert.deepEqual(await Promise.all(names.map(pid)), pids);
+  await until('the window to say so', async () => /^All \d+ services are ready/.test(await (await session.find('h1')).text()));
+});
+
 test('the window gone, every service works on', async () => {
   const before = await pid('api');
   await session.close();
