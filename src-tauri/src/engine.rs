@@ -122,7 +122,7 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
     let unix = folder::bind_unix(&options.data)?;
     let engine = Arc::new(open(&options, config_path, home, config.as_ref().err())?);
     engine.publish_opening();
-    folder::announce(&options.data, &engine.info, &tcp)?;
+    let _announcement = folder::announce(&options.data, &engine.info, &tcp)?;
     let access = access(&tcp, token, config.as_deref().ok())?;
 
     let stopping = CancellationToken::new();
@@ -162,7 +162,6 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
     let _ = tokio::task::spawn_blocking(move || pulse.join()).await;
     let closing = Arc::clone(&engine);
     let _ = tokio::task::spawn_blocking(move || closing.telemetry.flush()).await;
-    folder::withdraw(&options.data);
     Ok(())
 }
 

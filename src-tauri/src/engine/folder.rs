@@ -134,6 +134,21 @@ pub(super) fn bind_unix(data: &DataFolder) -> Result<UnixListener, Problem> {
     Ok(listener)
 }
 
+/// The open doors as the data folder shows them, until dropped: nothing stale is left behind, however
+/// the start or the run ends.
+pub(super) struct Announcement {
+    data: DataFolder,
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.data.engine_file());
+        if let Ok(socket) = self.data.socket() {
+            let _ = std::fs::remove_file(socket);
+        }
+    }
+}
+
 /// Writes `engine.json`, by which clients find the TCP door.
 ///
 /// # Errors
@@ -142,21 +157,15 @@ pub(super) fn announce(
     data: &DataFolder,
     info: &EngineInfo,
     tcp: &TcpListener,
-) -> Result<(), Problem> {
+) -> Result<Announcement, Problem> {
+    let announcement = Announcement { data: data.clone() };
     let path = data.engine_file();
     let text = tcp.local_addr().and_then(|listen| {
         serde_json::to_string(&engine_file(info, listen)).map_err(io::Error::other)
     });
     text.and_then(|text| replace(&path, &text))
-        .map_err(|error| storage("the engine's address cannot be written", &path, &error))
-}
-
-/// Removes what [`announce`] and [`bind_unix`] left.
-pub(super) fn withdraw(data: &DataFolder) {
-    let _ = std::fs::remove_file(data.engine_file());
-    if let Ok(socket) = data.socket() {
-        let _ = std::fs::remove_file(socket);
-    }
+        .map_err(|error| storage("the engine's address cannot be written", &path, &error))?;
+    Ok(announcement)
 }
 
 /// Writes a private file in one move: a reader sees the old one or the new one.
