@@ -90,7 +90,8 @@ test('the arrows select, L opens the log, / searches it, R restarts', async () =
 test('a question takes the keys until it is answered', async () => {
   await page.keyboard.press(`${command}+k`);
   await page.keyboard.type('stop worker');
-  await page.getByRole('option').first().filter({ hasText: 'Stop worker' }).waitFor();
+  const palette = page.getByRole('dialog', { name: 'Find or do' });
+  await palette.getByRole('option').first().filter({ hasText: 'Stop worker' }).waitFor();
   await page.keyboard.press('Enter');
   const question = page.getByRole('dialog', { name: 'Stop worker?' });
   await question.waitFor();
