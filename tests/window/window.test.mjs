@@ -2,6 +2,7 @@
 // sentence whether all is well, restarts a service with its phases, and leaves the services at work.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -46,8 +47,15 @@ before(async () => {
   session = await Session.open(app, ['--data-dir', data], {});
 });
 
+/** The app's own process; the driver started it and does not tell. */
+function appPids() {
+  const found = spawnSync('pgrep', ['-f', `^${app} --data-dir ${data}$`], { encoding: 'utf8' });
+  return found.stdout.split('\n').filter(Boolean).map(Number);
+}
+
 after(async () => {
   await session?.close();
+  for (const left of appPids()) process.kill(left, 'SIGKILL');
   await engine('POST', '/api/engine/stop', { stop_services: true }).catch(() => undefined);
   await until('the engine to end', () => engine('GET', '/healthz').then(() => false, () => true));
   rmSync(data, { recursive: true, force: true });
@@ -134,10 +142,12 @@ test('the engine is replaced under the window, and no service notices', async ()
   await until('the window to say so', async () => /^All \d+ services are ready/.test(await (await session.find('h1')).text()));
 });
 
-test('the window gone, every service works on', async () => {
+test('the app killed, every service works on', async () => {
   const before = await pid('api');
-  await session.close();
-  session = undefined;
+  const running = appPids();
+  assert.equal(running.length, 1);
+  process.kill(running[0], 'SIGKILL');
+  await until('the app to be gone', () => appPids().length === 0);
   const { body: status } = await engine('GET', '/api/status');
   assert.equal(status.services.ready, status.services.total);
   assert.equal(await pid('api'), before);
