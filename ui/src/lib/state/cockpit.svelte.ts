@@ -242,6 +242,11 @@ export class Cockpit {
       case 'gap':
         void this.load();
         break;
+      case 'config':
+        // The event says that, the status says what: with its place, its mistakes and remarks.
+        this.addHistory([event]);
+        void this.load();
+        break;
       default:
         this.addHistory([event]);
     }

@@ -116,6 +116,17 @@ describe('Cockpit', () => {
     expect(c.status?.state).toBe('down');
   });
 
+  it('asks what became of the configuration when it hears that it was read again', async () => {
+    const backend = engine();
+    const c = await started(backend);
+    const config = { state: 'invalid' as const, errors: [], warnings: [] };
+    backend.on('GET /api/status', status({ config }));
+    backend.send({ type: 'config', ok: false, summary: 'cockpit.toml:3:1: unknown key' });
+    await settle();
+    expect(c.status?.config.state).toBe('invalid');
+    expect(c.events).toHaveLength(1);
+  });
+
   it('keeps its data when the engine goes, says since when, and loads when it is back', async () => {
     const backend = engine();
     const c = await started(backend);
