@@ -30,7 +30,8 @@ export function test(name, body) {
       await body();
     } catch (error) {
       const slug = name.replace(/[^a-z0-9]+/gi, '-').slice(0, 50);
-      for (const [i, page] of pages.entries()) await picture(page, `failed-${slug}-${i}`).catch(() => undefined);
+      for (const [i, page] of pages.entries())
+        await picture(page, `failed-${slug}-${i}`).catch(() => undefined);
       throw error;
     }
   });
@@ -101,9 +102,15 @@ export async function picture(page, name) {
 
 export const verdict = (page) => page.getByRole('heading', { level: 1 });
 export const card = (page, name, state) =>
-  page.getByRole('article', { name: state === undefined ? new RegExp(`^${name}, `) : `${name}, ${state}`, exact: true });
+  page.getByRole('article', {
+    name: state === undefined ? new RegExp(`^${name}, `) : `${name}, ${state}`,
+    exact: true,
+  });
 export const row = (page, name) =>
-  page.getByRole('group', { name: /^Services/ }).getByRole('row').filter({ has: page.getByRole('link', { name, exact: true }) });
+  page
+    .getByRole('group', { name: /^Services/ })
+    .getByRole('row')
+    .filter({ has: page.getByRole('link', { name, exact: true }) });
 export const detail = (page, name) => page.getByRole('region', { name, exact: true });
 export const tab = (page, name) => page.getByRole('tab', { name, exact: true });
 export const logOf = (page, name) => page.getByRole('log', { name: `Log of ${name}` });
@@ -113,14 +120,18 @@ export function overflowing(page) {
   return page.evaluate(() => {
     const told = (element) =>
       `${element.tagName.toLowerCase()}.${element.className} ${element.scrollWidth} > ${element.clientWidth}`;
-    const found = [document.documentElement, document.body].filter((e) => e.scrollWidth > e.clientWidth).map(told);
+    const found = [document.documentElement, document.body]
+      .filter((e) => e.scrollWidth > e.clientWidth)
+      .map(told);
     for (const element of document.body.querySelectorAll('*')) {
       const scrolls = ['auto', 'scroll'].includes(getComputedStyle(element).overflowX);
       // A log's lines are as long as they are.
-      if (scrolls && element.role !== 'log' && element.scrollWidth > element.clientWidth + 1) found.push(told(element));
+      if (scrolls && element.role !== 'log' && element.scrollWidth > element.clientWidth + 1)
+        found.push(told(element));
       const box = element.getBoundingClientRect();
       const hidden = element.closest('[role=log], .visually-hidden, .clip, svg') !== null;
-      if (!hidden && box.width > 0 && box.right > innerWidth + 1) found.push(`${told(element)}: ends at ${box.right}`);
+      if (!hidden && box.width > 0 && box.right > innerWidth + 1)
+        found.push(`${told(element)}: ends at ${box.right}`);
     }
     return found;
   });

@@ -2,7 +2,16 @@
 // real shims, asked past the browser through its socket.
 
 import { execFile, spawn } from 'node:child_process';
-import { createWriteStream, mkdtempSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  createWriteStream,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -120,7 +129,8 @@ export class Cockpit {
     this.ended = new Promise((resolve) => engine.once('exit', (code, signal) => resolve(signal ?? code)));
     this.engine = engine;
     await until('the engine to answer', async () => {
-      if (engine.exitCode !== null) throw new Error(`the engine ended with ${engine.exitCode}\n${this.log()}`);
+      if (engine.exitCode !== null)
+        throw new Error(`the engine ended with ${engine.exitCode}\n${this.log()}`);
       return (await this.ask('GET', '/readyz')).status === 200;
     });
   }
@@ -139,7 +149,13 @@ export class Cockpit {
   ask(method, path) {
     return new Promise((answered, failed) => {
       const asked = request(
-        { socketPath: join(this.data, 'engine.sock'), method, path, headers: { host: 'localhost' }, timeout: PATIENCE },
+        {
+          socketPath: join(this.data, 'engine.sock'),
+          method,
+          path,
+          headers: { host: 'localhost' },
+          timeout: PATIENCE,
+        },
         (answer) => {
           const pieces = [];
           answer.on('data', (piece) => pieces.push(piece));

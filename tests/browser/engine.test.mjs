@@ -3,7 +3,19 @@
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 
-import { assertCalm, Browser, card, ENGINE_EARLY, ENGINE_GONE, logOf, picture, row, signedIn, tab, test } from './browser.mjs';
+import {
+  assertCalm,
+  Browser,
+  card,
+  ENGINE_EARLY,
+  ENGINE_GONE,
+  logOf,
+  picture,
+  row,
+  signedIn,
+  tab,
+  test,
+} from './browser.mjs';
 import { Cockpit, isAlive, stack } from './cockpit.mjs';
 
 let browser, cockpit, page, toml;
@@ -93,4 +105,5 @@ test('an open log goes on after the engine came back, without a line twice', asy
   assert.equal(await starts.count(), before + 1);
 });
 
-test('nothing was complained about but the missing engine', () => assertCalm(page, ENGINE_GONE, ENGINE_EARLY));
+test('nothing was complained about but the missing engine', () =>
+  assertCalm(page, ENGINE_GONE, ENGINE_EARLY));

@@ -3,7 +3,18 @@
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 
-import { assertCalm, Browser, card, detail, overflowing, picture, row, signedIn, tab, test } from './browser.mjs';
+import {
+  assertCalm,
+  Browser,
+  card,
+  detail,
+  overflowing,
+  picture,
+  row,
+  signedIn,
+  tab,
+  test,
+} from './browser.mjs';
 import { Cockpit } from './cockpit.mjs';
 import { until } from './wait.mjs';
 
@@ -61,6 +72,7 @@ test('no tab of any service reaches over the edge at 1000 px', async () => {
     for (const label of await page.getByRole('tab').allInnerTexts()) {
       await tab(page, label).click();
       await page.getByRole('tabpanel', { name: label }).waitFor();
+      if (label === 'Log' && name === 'api') await logOf(page, name).getByText('listen').first().waitFor();
       assert.deepEqual(await overflowing(page), [], `${name}, ${label}`);
       if (name === 'api') await picture(page, `services-${label.toLowerCase()}-light-1000`);
     }

@@ -31,7 +31,8 @@ test('without a token there is the sign-in page and nothing else', async () => {
   assert.equal(await page.getByRole('navigation').count(), 0);
   assert.equal(await page.getByRole('article').count(), 0);
   const text = await page.locator('body').innerText();
-  for (const { name } of await cockpit.services()) assert.ok(!text.includes(name), `${name} is told to a stranger`);
+  for (const { name } of await cockpit.services())
+    assert.ok(!text.includes(name), `${name} is told to a stranger`);
   assert.ok(await enter(page).isDisabled());
   await picture(page, 'sign-in-light-1280');
   assertCalm(page, UNAUTHORIZED);

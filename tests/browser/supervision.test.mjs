@@ -4,7 +4,19 @@ import assert from 'node:assert/strict';
 import { get } from 'node:http';
 import { after, before } from 'node:test';
 
-import { assertCalm, Browser, card, detail, logOf, picture, row, signedIn, tab, verdict, test } from './browser.mjs';
+import {
+  assertCalm,
+  Browser,
+  card,
+  detail,
+  logOf,
+  picture,
+  row,
+  signedIn,
+  tab,
+  verdict,
+  test,
+} from './browser.mjs';
 import { Cockpit, isAlive, stack } from './cockpit.mjs';
 import { until } from './wait.mjs';
 
@@ -30,16 +42,26 @@ const select = async (name, tabName) => {
 };
 /** A cell of the services table, by its column's heading. */
 const cell = async (name, column) => {
-  const heads = await page.getByRole('group', { name: /^Services/ }).getByRole('columnheader').allInnerTexts();
-  return row(page, name).getByRole('cell').nth(heads.findIndex((head) => head.trim() === column)).innerText();
+  const heads = await page
+    .getByRole('group', { name: /^Services/ })
+    .getByRole('columnheader')
+    .allInnerTexts();
+  return row(page, name)
+    .getByRole('cell')
+    .nth(heads.findIndex((head) => head.trim() === column))
+    .innerText();
 };
 /** A request that the double of the API logs. */
 const touch = (path) =>
-  new Promise((done, failed) => get(`http://127.0.0.1:${ports.api}${path}`, (a) => a.resume().on('end', done)).on('error', failed));
+  new Promise((done, failed) =>
+    get(`http://127.0.0.1:${ports.api}${path}`, (a) => a.resume().on('end', done)).on('error', failed),
+  );
 
 test('the overview says in a sentence that all is well, with one card for each service', async () => {
   for (const name of ['database', 'api', 'worker']) await card(page, name, 'Ready').waitFor();
-  await verdict(page).filter({ hasText: /^All 3 services are ready/ }).waitFor();
+  await verdict(page)
+    .filter({ hasText: /^All 3 services are ready/ })
+    .waitFor();
   assert.equal(await page.getByRole('article').count(), 3);
   assert.match(await page.title(), /^All 3 services are ready/);
   for (const { name, instances } of await cockpit.services()) {
@@ -72,7 +94,9 @@ test('a killed service is seen to go, and is ready again with another process', 
   assert.ok(said.length >= 3, `the screen only said ${said.join(' → ')}`);
   assert.equal(restarts, 1);
   await page.getByRole('group', { name: 'Events' }).getByText('ended by SIGKILL').first().waitFor();
-  await verdict(page).filter({ hasText: /^All 3 services are ready/ }).waitFor();
+  await verdict(page)
+    .filter({ hasText: /^All 3 services are ready/ })
+    .waitFor();
 
   await go('Services');
   await until('one restart in the table', async () => (await cell('api', 'Restarts')).trim() === '1');
@@ -112,12 +136,15 @@ test('the table has every service, and the detail its process and what it depend
   for (const { name, instances } of await cockpit.services()) {
     await row(page, name).getByText('Ready').waitFor();
     await row(page, name).click();
-    await detail(page, name).getByRole('cell', { name: String(instances[0].pid), exact: true }).waitFor();
+    await detail(page, name)
+      .getByRole('cell', { name: String(instances[0].pid), exact: true })
+      .waitFor();
   }
   await row(page, 'api').click();
   assert.match(page.url(), /#\/services\/api$/);
   const dependencies = page.getByRole('region', { name: 'Dependencies' });
-  for (const name of ['database', 'worker']) await dependencies.getByText(name, { exact: true }).first().waitFor();
+  for (const name of ['database', 'worker'])
+    await dependencies.getByText(name, { exact: true }).first().waitFor();
 });
 
 test('the log follows, is narrowed by a filter, and stands still when paused', async () => {
@@ -129,7 +156,10 @@ test('the log follows, is narrowed by a filter, and stands still when paused', a
 
   const filter = page.getByRole('searchbox', { name: 'Filter log lines' });
   await filter.fill('/orders');
-  await page.getByRole('status').filter({ hasText: /^1 of \d+ lines$/ }).waitFor();
+  await page
+    .getByRole('status')
+    .filter({ hasText: /^1 of \d+ lines$/ })
+    .waitFor();
   await until('the other lines to go', async () => (await log.getByText('GET /health').count()) === 0);
   await filter.fill('no line has this');
   await log.getByText('No line matches.').waitFor();
@@ -150,7 +180,9 @@ test('the log follows, is narrowed by a filter, and stands still when paused', a
   await paused.click();
   await touch('/ask');
   await log.getByText('GET /ask').waitFor();
-  await until('the end in sight', () => log.evaluate((e) => e.scrollHeight - e.scrollTop - e.clientHeight < 30));
+  await until('the end in sight', () =>
+    log.evaluate((e) => e.scrollHeight - e.scrollTop - e.clientHeight < 30),
+  );
 });
 
 test('the history tells of the killed process, by its signal and with its last lines', async () => {
@@ -159,10 +191,17 @@ test('the history tells of the killed process, by its signal and with its last l
   const killed = exits.getByRole('group').filter({ hasText: 'SIGKILL' });
   await killed.getByText('unexpected').waitFor();
   await killed.getByText('SIGKILL').click();
-  await killed.getByText(/will listen on|api ready|GET \/health/).first().waitFor();
+  await killed
+    .getByText(/will listen on|api ready|GET \/health/)
+    .first()
+    .waitFor();
   // The restart by hand is there too, as asked for.
   await exits.getByText('as asked').first().waitFor();
-  await page.getByRole('region', { name: 'Everything that happened' }).getByText('ended by SIGKILL').first().waitFor();
+  await page
+    .getByRole('region', { name: 'Everything that happened' })
+    .getByText('ended by SIGKILL')
+    .first()
+    .waitFor();
   await picture(page, 'history-light-1280');
 });
 
@@ -191,7 +230,9 @@ test('Stop asks first and names who will be without it; Start brings it back', a
   await card(page, 'database').getByRole('button', { name: 'Start database' }).click();
   await card(page, 'database', 'Ready').waitFor();
   assert.notEqual(await cockpit.pid('database'), old);
-  await verdict(page).filter({ hasText: /^All 3 services are ready/ }).waitFor();
+  await verdict(page)
+    .filter({ hasText: /^All 3 services are ready/ })
+    .waitFor();
 });
 
 test('nothing of all this was complained about', () => assertCalm(page));
