@@ -8,6 +8,7 @@ import {
   Browser,
   card,
   detail,
+  logOf,
   overflowing,
   picture,
   row,
