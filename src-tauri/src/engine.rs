@@ -20,7 +20,9 @@ mod reload;
 mod ui;
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use cockpit_api::Access;
 use cockpit_config::Config;
@@ -38,6 +40,9 @@ use crate::cli::folder::{DataFolder, EngineFile};
 
 /// The version a client compares with its own.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How long the doors wait for running services to be found again.
+const DOORS_WAIT: Duration = Duration::from_secs(2);
 
 /// How an engine is started.
 #[derive(Debug, Clone)]
@@ -76,6 +81,22 @@ struct Ending {
     stop_services: bool,
 }
 
+/// The settings the TCP door was opened with; others are taken up by the next start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OpenedWith {
+    listen: std::net::SocketAddr,
+    allowed_hosts: Vec<String>,
+}
+
+impl OpenedWith {
+    fn of(config: &Config) -> Self {
+        Self {
+            listen: config.cockpit.listen,
+            allowed_hosts: config.cockpit.allowed_hosts.clone(),
+        }
+    }
+}
+
 /// All that the API's answers are made of.
 struct Engine {
     info: EngineInfo,
@@ -89,6 +110,7 @@ struct Engine {
     /// Absent until a configuration has held once.
     supervisor: OnceLock<Supervisor>,
     config: Mutex<ConfigStatus>,
+    opened_with: OpenedWith,
     /// The configuration in force.
     settings: Mutex<Option<Arc<Config>>>,
     verdict: Mutex<Option<Verdict>>,
@@ -101,31 +123,57 @@ struct Engine {
 /// # Errors
 /// Nothing was started or touched when it answers one.
 pub async fn run(options: EngineOptions) -> Result<(), StartError> {
-    let _lock = folder::claim(&options.data)?;
+    let _lock = folder::claim(&options.data).await?;
     let config_path = match &options.config {
         None if options.demo => demo::prepare(&options.data)?,
         None => options.data.config(),
         Some(path) => path.clone(),
     };
     let home = cockpit_platform::paths::home().unwrap_or_else(|| PathBuf::from("/"));
+    // Looked at before it is read: a change in between is seen afterwards.
+    let mark = reload::mark(&config_path);
     let loaded = reload::load(&config_path, &home);
     let config = match loaded {
         Ok(config) => Ok(Arc::new(config)),
         Err(errors) if options.await_config => Err(errors),
         Err(errors) => return Err(StartError::Config(errors)),
     };
-    let listen = config
-        .as_ref()
-        .map_or_else(|_| reload::usual_listen(), |c| c.cockpit.listen);
-    let tcp = folder::bind_tcp(listen).await?;
+    let opened_with = config.as_ref().map_or_else(
+        |_| OpenedWith {
+            listen: reload::usual_listen(),
+            allowed_hosts: Vec::new(),
+        },
+        |config| OpenedWith::of(config),
+    );
+    let tcp = folder::bind_tcp(opened_with.listen).await?;
     let token = folder::token(&options.data)?;
     let unix = folder::bind_unix(&options.data)?;
-    let engine = Arc::new(open(&options, config_path, home, config.as_ref().err())?);
+    let engine = Arc::new(open(
+        &options,
+        config_path,
+        home,
+        opened_with,
+        config.as_ref().err(),
+    )?);
     engine.publish_opening();
     let _announcement = folder::announce(&options.data, &engine.info, &tcp)?;
-    let access = access(&tcp, token, config.as_deref().ok())?;
+    let access = access(&tcp, token, &engine.opened_with)?;
 
     let stopping = CancellationToken::new();
+    let pulse = pulse::start(&engine, stopping.clone());
+    let tasks = [
+        tokio::spawn(follow::run(Arc::clone(&engine), stopping.clone())),
+        tokio::spawn(reload::watch(Arc::clone(&engine), mark, stopping.clone())),
+    ];
+    let mut taking_up = pin!(async {
+        match config {
+            Ok(config) => engine.supervise(config).await,
+            Err(_) => Ok(()),
+        }
+    });
+    // Who asks meanwhile waits at the door, so that nobody is told of no services. But a shim that
+    // does not answer must not keep the doors shut.
+    let taken_up = tokio::time::timeout(DOORS_WAIT, &mut taking_up).await;
     let api: Arc<dyn cockpit_api::Cockpit> = Arc::new(cockpit::Door(Arc::clone(&engine)));
     let router = cockpit_api::router(api, ui::embedded());
     let doors = [
@@ -141,19 +189,19 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
             stopping.clone().cancelled_owned(),
         )),
     ];
-    let pulse = pulse::start(&engine, stopping.clone());
-    let tasks = [
-        tokio::spawn(follow::run(Arc::clone(&engine), stopping.clone())),
-        tokio::spawn(reload::watch(Arc::clone(&engine), stopping.clone())),
-    ];
-    if let Ok(config) = config {
-        engine.supervise(config).await?;
+    match taken_up {
+        Ok(outcome) => outcome?,
+        Err(_) => taking_up.await?,
     }
     let ending = engine.ended(options.stop_services_on_exit).await;
     tracing::info!(stop_services = ending.stop_services, "the engine ends");
 
     if let Some(supervisor) = engine.supervisor.get() {
-        supervisor.shutdown(ending.stop_services).await;
+        tokio::select! {
+            () = supervisor.shutdown(ending.stop_services) => {}
+            // Who asks twice wants the prompt back; the shims hold what has not ended yet.
+            () = signalled() => supervisor.shutdown(false).await,
+        }
     }
     stopping.cancel();
     for task in doors.into_iter().chain(tasks) {
@@ -170,13 +218,14 @@ fn open(
     options: &EngineOptions,
     config_path: PathBuf,
     home: PathBuf,
+    opened_with: OpenedWith,
     errors: Option<&Vec<ConfigError>>,
 ) -> Result<Engine, Problem> {
     let storage = |error: cockpit_store::Error| Problem::new(Code::Storage, error.to_string());
     let (state, state_opened) =
-        StateDb::open(&options.data.path().join("state.db")).map_err(storage)?;
+        StateDb::open(options.data.path().join("state.db")).map_err(storage)?;
     let (telemetry, telemetry_opened) =
-        Telemetry::open(&options.data.path().join("telemetry.db")).map_err(storage)?;
+        Telemetry::open(options.data.path().join("telemetry.db")).map_err(storage)?;
     let bus = Bus::new(telemetry.last_seq());
     let engine = Engine {
         info: EngineInfo {
@@ -204,6 +253,7 @@ fn open(
             errors: errors.cloned().unwrap_or_default(),
             warnings: Vec::new(),
         }),
+        opened_with,
         settings: Mutex::new(None),
         verdict: Mutex::new(None),
         latest: Mutex::new(None),
@@ -214,17 +264,14 @@ fn open(
     Ok(engine)
 }
 
-fn access(tcp: &TcpListener, token: String, config: Option<&Config>) -> Result<Access, Problem> {
+fn access(tcp: &TcpListener, token: String, opened: &OpenedWith) -> Result<Access, Problem> {
     let listen = tcp.local_addr().map_err(|error| {
         Problem::new(Code::Internal, "the listener has no address").detail(error.to_string())
     })?;
-    let allowed_hosts = config
-        .map(|c| c.cockpit.allowed_hosts.clone())
-        .unwrap_or_default();
     Ok(Access {
         token,
         listen,
-        allowed_hosts,
+        allowed_hosts: opened.allowed_hosts.clone(),
         allowed_origins: Vec::new(),
     })
 }
@@ -337,18 +384,22 @@ fn whole<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Resolves at the next signal that asks a program to end; closing the terminal is one.
 async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::warn!(%error, "cannot listen for SIGTERM");
-            return std::future::pending().await;
-        }
+    let streams = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = streams else {
+        tracing::warn!("cannot listen for signals; end the engine through its API");
+        return std::future::pending().await;
     };
     tokio::select! {
         _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+        _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
     }
 }
 

@@ -14,7 +14,7 @@ const KILLS: usize = 1000;
 const ENGINE_KILLS: usize = 50;
 const SHIM_KILLS: usize = 20;
 
-pub async fn run() {
+pub(crate) async fn run() {
     let config: String = (0..SERVICES)
         .map(|i| {
             format!("[services.s{i}]\ncommand = [\"sleep\", \"100000\"]\nrestart = {{ max_delay = \"50ms\" }}\n")

@@ -25,11 +25,11 @@ mod writer;
 use std::fmt::Display;
 
 /// Prints one figure.
-pub fn figure(name: &str, measured: impl Display, wanted: &str) {
+pub(crate) fn figure(name: &str, measured: impl Display, wanted: &str) {
     println!("  {name:<58} {measured:>26}   wanted {wanted}");
 }
 
-pub fn baseline(name: &str, measured: impl Display) {
+pub(crate) fn baseline(name: &str, measured: impl Display) {
     println!("  {name:<58} {measured:>26}   baseline");
 }
 

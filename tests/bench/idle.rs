@@ -35,7 +35,7 @@ async fn settle_and_measure(cockpit: &Cockpit) -> (f64, f64) {
     )
 }
 
-pub async fn cold_start() {
+pub(crate) async fn cold_start() {
     let program = exe();
     let mut bare = Vec::new();
     let mut ours = Vec::new();
@@ -63,7 +63,7 @@ pub async fn cold_start() {
     );
 }
 
-pub async fn three() {
+pub(crate) async fn three() {
     let cockpit = Cockpit::start(&services(3, "5s")).await;
     cockpit.wait_all_ready().await;
     let (engine, shims) = settle_and_measure(&cockpit).await;
@@ -89,7 +89,7 @@ pub async fn three() {
     cockpit.verb(&["stop", "--all"]).await;
 }
 
-pub async fn hundred() {
+pub(crate) async fn hundred() {
     let mut cockpit = Cockpit::new(&services(100, "5s"));
     let start = Instant::now();
     cockpit.serve().await;

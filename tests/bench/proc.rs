@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 /// Processor time it has used, all threads.
-pub fn cpu(pid: u32) -> Duration {
+pub(crate) fn cpu(pid: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or("").split(' ').collect();
     let ticks = |i: usize| {
@@ -17,7 +17,7 @@ pub fn cpu(pid: u32) -> Duration {
 }
 
 /// A field of `smaps_rollup` in KiB: `Rss`, `Pss`.
-pub fn memory(pid: u32, field: &str) -> u64 {
+pub(crate) fn memory(pid: u32, field: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let line = text
         .lines()
@@ -27,7 +27,7 @@ pub fn memory(pid: u32, field: &str) -> u64 {
 }
 
 /// The clock all processes of this machine share.
-pub fn monotonic() -> Duration {
+pub(crate) fn monotonic() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     Duration::new(
         u64::try_from(now.tv_sec).unwrap(),
@@ -36,11 +36,11 @@ pub fn monotonic() -> Duration {
 }
 
 /// The value below which `q` of them lie.
-pub fn quantile(values: &mut [Duration], q: f64) -> Duration {
+pub(crate) fn quantile(values: &mut [Duration], q: f64) -> Duration {
     values.sort();
     values[((values.len() - 1) as f64 * q).round() as usize]
 }
 
-pub fn ms(time: Duration) -> String {
+pub(crate) fn ms(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }

@@ -14,7 +14,7 @@ use crate::{baseline, figure};
 const ROUNDS: usize = 300;
 
 /// The service: says when it began and who it is, and stays.
-pub fn child(socket: &str) {
+pub(crate) fn child(socket: &str) {
     let began = monotonic();
     let said = format!("{} {}", std::process::id(), began.as_nanos());
     UnixDatagram::unbound()
@@ -62,7 +62,7 @@ fn rounds(socket: &UnixDatagram) -> (Vec<Duration>, u32) {
     (all, pid)
 }
 
-pub async fn run() {
+pub(crate) async fn run() {
     let own = std::env::current_exe().unwrap();
     // First the loop that only waits and spawns.
     let dir = tempfile::tempdir().unwrap();

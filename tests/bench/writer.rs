@@ -12,7 +12,7 @@ const RATE: usize = 50_000_000;
 const TIME: Duration = Duration::from_secs(10);
 
 /// The service: 50 MB/s of lines in pieces of 64 KiB for 10 s; then says how long it waited in write().
-pub fn child(report: &str) {
+pub(crate) fn child(report: &str) {
     let line = format!(
         "{}\n",
         "a line of a talkative service, as long as they usually are ".repeat(2)
@@ -46,7 +46,7 @@ fn read(report: &std::path::Path) -> Option<(f64, usize)> {
     Some((share.parse().ok()?, written.parse().ok()?))
 }
 
-pub async fn run() {
+pub(crate) async fn run() {
     let own = std::env::current_exe().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let report = dir.path().join("bare");

@@ -42,6 +42,20 @@ impl DataFolder {
         Ok(Self(path))
     }
 
+    /// Makes it, for its owner alone, if it is not there yet.
+    ///
+    /// # Errors
+    /// [`Code::Storage`] when it cannot be made.
+    pub fn make(&self) -> Result<(), Problem> {
+        let mut builder = std::fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(&self.0).map_err(|error| {
+            Problem::new(Code::Storage, "the data folder cannot be made")
+                .detail(format!("{}: {error}", self.0.display()))
+                .remedy("check who owns the folder above it, and that the disk is not full")
+        })
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.0

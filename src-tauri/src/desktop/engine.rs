@@ -180,7 +180,7 @@ impl Engine {
             Problem::new(Code::Storage, "the data folder cannot be used")
                 .detail(format!("{}: {error}", self.folder.path().display()))
         };
-        fs::create_dir_all(self.folder.path()).map_err(storage)?;
+        self.folder.make()?;
         let log = self.open_log().map_err(storage)?;
         let program = beside_this("studio-cockpit").map_err(storage)?;
         let mut command = Command::new(&program);

@@ -1,10 +1,11 @@
 //! The engine as the API asks it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cockpit_api::{Chart, ChartFormat, ChartKind, Cockpit, Found, Live, LoginItem, Plan};
-use cockpit_model::host::HostView;
+use cockpit_model::host::{HostSample, HostView};
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::spec::Kind;
 use cockpit_model::verdict::{ConfigState, Counts};
@@ -13,13 +14,17 @@ use cockpit_model::{
 };
 use cockpit_platform::login;
 use cockpit_supervisor::Supervisor;
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::{Ending, Engine, sibling, whole};
+use crate::cli::folder::DataFolder;
 
 /// Points of a chart for a report: more than its pixels hold would only cost.
 const CHART_POINTS: usize = 720;
+
+/// How long the first sample may take.
+const FIRST_SAMPLE: Duration = Duration::from_secs(5);
 
 /// The engine behind the API's trait.
 pub(super) struct Door(pub(super) Arc<Engine>);
@@ -68,6 +73,27 @@ impl Engine {
             .remedy("see `studio-cockpit services` for their names")
         })
     }
+}
+
+/// The newest sample; just after the start, the first one.
+async fn first_sample(engine: &Engine) -> Result<HostSample, Problem> {
+    let mut events = Box::pin(engine.bus.subscribe(None));
+    if let Some(sample) = whole(&engine.latest).clone() {
+        return Ok(sample);
+    }
+    let first = async {
+        while let Some(event) = events.next().await {
+            if let EventBody::Host { host } = event.body {
+                return Some(*host);
+            }
+        }
+        None
+    };
+    let measured = tokio::time::timeout(FIRST_SAMPLE, first).await;
+    measured.ok().flatten().ok_or_else(|| {
+        Problem::new(Code::Busy, "the machine has not been measured yet")
+            .remedy("ask again in a second")
+    })
 }
 
 fn storage(error: impl std::fmt::Display) -> Problem {
@@ -178,10 +204,7 @@ impl Cockpit for Door {
     ) -> BoxFuture<'static, Result<HostView, Problem>> {
         let engine = Arc::clone(&self.0);
         async move {
-            let now = whole(&engine.latest).clone().ok_or_else(|| {
-                Problem::new(Code::Busy, "the machine has not been measured yet")
-                    .remedy("ask again in a second")
-            })?;
+            let now = first_sample(&engine).await?;
             let series = blocking(move || {
                 engine
                     .telemetry
@@ -276,9 +299,8 @@ impl Cockpit for Door {
                     evidence: d.evidence,
                 })
                 .collect();
-            // The demo's own file is not the person's: that one is in the usual place.
             let path = if engine.info.demo {
-                crate::cli::folder::DataFolder::new(None)?.config()
+                persons_config(&engine.data)?
             } else {
                 engine.config_path.clone()
             };
@@ -328,10 +350,40 @@ impl Cockpit for Door {
     }
 }
 
+/// The person's configuration, which the demo's own file is not: the demo's folder lies in theirs,
+/// unless it was put elsewhere.
+fn persons_config(demo: &DataFolder) -> Result<PathBuf, Problem> {
+    let path = demo.path();
+    let folder = path.parent().filter(|_| path.ends_with("demo"));
+    Ok(DataFolder::new(folder)?.config())
+}
+
 fn item(status: &login::LoginStatus) -> LoginItem {
     LoginItem {
         on: status.on,
         path: Some(status.path.display().to_string()),
         note: status.note.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_demo_leads_to_the_file_of_the_folder_it_lies_in() {
+        let demo = DataFolder::new(Some(Path::new("/their/data/demo"))).unwrap();
+        assert_eq!(
+            persons_config(&demo).unwrap(),
+            Path::new("/their/data/cockpit.toml")
+        );
+        let elsewhere = DataFolder::new(Some(Path::new("/tmp/shown"))).unwrap();
+        assert_eq!(
+            persons_config(&elsewhere).unwrap(),
+            DataFolder::new(None).unwrap().config()
+        );
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn prepare(data: &DataFolder) -> Result<PathBuf, Problem> {
         Problem::new(Code::Storage, "the demo's configuration cannot be written")
             .detail(format!("{}: {error}", path.display()))
     };
-    std::fs::create_dir_all(data.path()).map_err(failed)?;
+    data.make()?;
     let ports = free_ports(DEMO_PORTS).map_err(failed)?;
     folder::replace(&path, &demo_toml(&exe, &ports)).map_err(failed)?;
     Ok(path)

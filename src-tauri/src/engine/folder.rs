@@ -5,15 +5,20 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use cockpit_model::verdict::EngineInfo;
 use cockpit_model::{Code, Problem};
 use rand::Rng as _;
 use rustix::fs::{FlockOperation, flock};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use super::engine_file;
 use crate::cli::folder::DataFolder;
+
+/// How long an engine may take to end once its doors are closed.
+const ENDING: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Bytes of the token before they are written in hexadecimal.
 const TOKEN_BYTES: usize = 32;
@@ -23,18 +28,15 @@ pub(super) struct Claim {
     _lock: File,
 }
 
-/// Makes the data folder if need be and takes it for this process alone.
+/// Makes the data folder if need be and takes it for this process alone. An engine that is just
+/// ending (its socket refuses, its lock is still held) is waited for.
 ///
 /// # Errors
 /// [`Code::AlreadyRunning`] naming the engine that holds it, [`Code::Storage`] when the folder
 /// cannot be made or written.
-pub(super) fn claim(data: &DataFolder) -> Result<Claim, Problem> {
+pub(super) async fn claim(data: &DataFolder) -> Result<Claim, Problem> {
+    data.make()?;
     let path = data.path();
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| storage("the data folder cannot be made", path, &error))?;
     let lock_path = path.join("engine.lock");
     let mut lock = OpenOptions::new()
         .create(true)
@@ -44,28 +46,38 @@ pub(super) fn claim(data: &DataFolder) -> Result<Claim, Problem> {
         .mode(0o600)
         .open(&lock_path)
         .map_err(|error| storage("the engine's lock cannot be opened", &lock_path, &error))?;
-    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-        let mut pid = String::new();
-        let _ = lock.read_to_string(&mut pid);
-        let running = match data.read_engine_file() {
-            Ok(file) => format!(
-                "pid {}, version {}, at {}",
-                file.pid, file.version, file.listen
-            ),
-            Err(_) => format!("pid {}", pid.trim()),
-        };
-        return Err(Problem::new(
-            Code::AlreadyRunning,
-            "a cockpit already runs on this data folder",
-        )
-        .detail(format!("{}: {running}", path.display()))
-        .remedy("use that one, or give this one another folder with --data-dir"));
+    let socket = data.socket()?;
+    let deadline = Instant::now() + ENDING;
+    while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let answers = UnixStream::connect(&socket).await.is_ok();
+        if answers || Instant::now() > deadline {
+            return Err(taken(data, &mut lock));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
     let written = lock
         .set_len(0)
         .and_then(|()| write!(lock, "{}", std::process::id()));
     written.map_err(|error| storage("the engine's lock cannot be written", &lock_path, &error))?;
     Ok(Claim { _lock: lock })
+}
+
+fn taken(data: &DataFolder, lock: &mut File) -> Problem {
+    let mut pid = String::new();
+    let _ = lock.read_to_string(&mut pid);
+    let running = match data.read_engine_file() {
+        Ok(file) => format!(
+            "pid {}, version {}, at {}",
+            file.pid, file.version, file.listen
+        ),
+        Err(_) => format!("pid {}", pid.trim()),
+    };
+    Problem::new(
+        Code::AlreadyRunning,
+        "a cockpit already runs on this data folder",
+    )
+    .detail(format!("{}: {running}", data.path().display()))
+    .remedy("use that one, or give this one another folder with --data-dir")
 }
 
 /// The bearer token: the file's, or a new one.
@@ -116,22 +128,36 @@ pub(super) async fn bind_tcp(listen: SocketAddr) -> Result<TcpListener, Problem>
 
 /// Opens the unix door, mode 0600. Only the holder of the lock may call it: what lies there is stale.
 ///
+/// It is made in a folder nobody else can enter and moved to its place once it is private: a data
+/// folder that was there before may be open to others.
+///
 /// # Errors
 /// [`Code::Storage`] when the socket cannot be made.
 pub(super) fn bind_unix(data: &DataFolder) -> Result<UnixListener, Problem> {
     let path = data.socket()?;
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(storage("the old socket cannot be removed", &path, &error));
+    let failed = |error: &io::Error| storage("the engine's socket cannot be made", &path, error);
+    // Shorter than the socket's own path, which has a limit.
+    let cradle = path.with_file_name(".e");
+    match DirBuilder::new().mode(0o700).create(&cradle) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(failed(&error));
         }
         _ => {}
     }
-    let listener = UnixListener::bind(&path)
-        .map_err(|error| storage("the engine's socket cannot be made", &path, &error))?;
-    // The folder is 0700, so nobody could have connected in between.
-    std::fs::set_permissions(&path, Permissions::from_mode(0o600))
-        .map_err(|error| storage("the engine's socket cannot be made private", &path, &error))?;
-    Ok(listener)
+    let newborn = cradle.join("s");
+    let made = std::fs::set_permissions(&cradle, Permissions::from_mode(0o700))
+        .and_then(|()| match std::fs::remove_file(&newborn) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        })
+        .and_then(|()| UnixListener::bind(&newborn))
+        .and_then(|listener| {
+            std::fs::set_permissions(&newborn, Permissions::from_mode(0o600))?;
+            std::fs::rename(&newborn, &path)?;
+            Ok(listener)
+        });
+    let _ = std::fs::remove_dir(&cradle);
+    made.map_err(|error| failed(&error))
 }
 
 /// The open doors as the data folder shows them, until dropped: nothing stale is left behind, however

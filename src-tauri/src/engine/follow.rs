@@ -16,7 +16,7 @@ pub(super) const OWN_READERS: usize = 1;
 pub(super) async fn run(engine: Arc<Engine>, stopping: CancellationToken) {
     let mut events = Box::pin(engine.bus.subscribe(Some(0)));
     let mut awake = Awake::default();
-    judge(&engine);
+    judge(&engine, false);
     loop {
         let event: Event = tokio::select! {
             event = events.next() => match event {
@@ -26,12 +26,16 @@ pub(super) async fn run(engine: Arc<Engine>, stopping: CancellationToken) {
             () = stopping.cancelled() => return,
         };
         match event.body {
+            // A refused or a mended file changes the status though the verdict stays.
+            EventBody::Config { .. } => {
+                judge(&engine, true);
+                awake.follow(&engine).await;
+            }
             EventBody::Service { .. }
             | EventBody::ServiceRemoved { .. }
-            | EventBody::Config { .. }
             | EventBody::Gap { .. }
             | EventBody::Mark(_) => {
-                judge(&engine);
+                judge(&engine, false);
                 awake.follow(&engine).await;
             }
             EventBody::ServiceDown { service, cause } => {
@@ -69,12 +73,12 @@ pub(super) async fn run(engine: Arc<Engine>, stopping: CancellationToken) {
     }
 }
 
-/// Judges the services anew, and tells when the status is another than before.
-fn judge(engine: &Engine) {
+/// Judges the services anew, and tells when the verdict is another than before, or when `tell`.
+fn judge(engine: &Engine, tell: bool) {
     let services = engine
         .supervisor
         .get()
-        .map(|s| s.services())
+        .map(cockpit_supervisor::Supervisor::services)
         .unwrap_or_default();
     let mut verdict = Verdict::of(&services, Timestamp::now());
     let changed = {
@@ -89,7 +93,7 @@ fn judge(engine: &Engine) {
         *held = Some(verdict);
         changed
     };
-    if changed {
+    if changed || tell {
         engine.publish(EventBody::Status {
             status: engine.status_of(&services),
         });

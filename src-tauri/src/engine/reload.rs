@@ -30,12 +30,13 @@ pub(super) fn load(path: &Path, home: &Path) -> Result<Config, Vec<ConfigError>>
 
 /// What tells one saved file from the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mark {
+pub(super) struct Mark {
     modified: SystemTime,
     bytes: u64,
 }
 
-fn mark(path: &Path) -> Option<Mark> {
+/// What the file looks like now; `None` when it is not there.
+pub(super) fn mark(path: &Path) -> Option<Mark> {
     let meta = std::fs::metadata(path).ok()?;
     Some(Mark {
         modified: meta.modified().ok()?,
@@ -44,8 +45,11 @@ fn mark(path: &Path) -> Option<Mark> {
 }
 
 /// Reads the file again whenever it was saved, until told to stop.
-pub(super) async fn watch(engine: Arc<Engine>, stopping: CancellationToken) {
-    let mut seen = mark(&engine.config_path);
+pub(super) async fn watch(
+    engine: Arc<Engine>,
+    mut seen: Option<Mark>,
+    stopping: CancellationToken,
+) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -77,12 +81,7 @@ async fn put_in_force(engine: &Engine, config: Arc<Config>) {
         None => match engine.supervise(Arc::clone(&config)).await {
             Ok(()) => "the configuration holds now; the services start".to_owned(),
             Err(problem) => {
-                let level = "error".to_owned();
-                engine.publish(EventBody::Cockpit {
-                    level,
-                    message: problem.to_string(),
-                });
-                return;
+                return not_taken_up(engine, &problem.to_string());
             }
         },
         Some(supervisor) => {
@@ -90,22 +89,13 @@ async fn put_in_force(engine: &Engine, config: Arc<Config>) {
             match supervisor.apply(config.services.clone()).await {
                 Ok(changes) => describe(&changes),
                 Err(error) => {
-                    let level = "error".to_owned();
-                    engine.publish(EventBody::Cockpit {
-                        level,
-                        message: error.to_string(),
-                    });
-                    return;
+                    return not_taken_up(engine, &error.to_string());
                 }
             }
         }
     };
     let mut warnings = config.warnings.clone();
-    if let Some(before) = engine.settings().as_ref()
-        && before.cockpit != config.cockpit
-        && (before.cockpit.listen, &before.cockpit.allowed_hosts)
-            != (config.cockpit.listen, &config.cockpit.allowed_hosts)
-    {
+    if super::OpenedWith::of(&config) != engine.opened_with {
         warnings.push(ConfigError {
             file: engine.config_path.display().to_string(),
             line: 1,
@@ -125,6 +115,25 @@ async fn put_in_force(engine: &Engine, config: Arc<Config>) {
     };
     tracing::info!("{summary}");
     engine.publish(EventBody::Config { ok: true, summary });
+}
+
+/// The file holds, but could not be put in force.
+fn not_taken_up(engine: &Engine, why: &str) {
+    let level = "error".to_owned();
+    let message = format!("the configuration holds but was not taken up: {why}");
+    engine.publish(EventBody::Cockpit {
+        level,
+        message: message.clone(),
+    });
+    let error = ConfigError {
+        file: engine.config_path.display().to_string(),
+        line: 1,
+        column: 1,
+        message,
+        text: None,
+        suggestion: Some("mend what is named, then save the file again".to_owned()),
+    };
+    keep_out(engine, vec![error]);
 }
 
 fn keep_out(engine: &Engine, errors: Vec<ConfigError>) {

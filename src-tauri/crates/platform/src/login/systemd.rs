@@ -22,7 +22,8 @@ pub(super) fn wants_path(home: &Path) -> PathBuf {
 /// The file's contents.
 ///
 /// `KillMode=process`: the services under their shims outlive the engine. No start limit: an
-/// unattended machine recovers when the cause of a crash goes away.
+/// unattended machine recovers when the cause of a crash goes away. `OOMPolicy=continue`: the services
+/// share the engine's group, and one that the kernel ends for its memory is the engine's to bring back.
 pub(super) fn unit(start: &Start) -> String {
     let line: Vec<String> = start.line().iter().map(|word| escape(word)).collect();
     format!(
@@ -36,6 +37,7 @@ ExecStart={}
 Restart=on-failure
 RestartSec=5
 KillMode=process
+OOMPolicy=continue
 
 [Install]
 WantedBy=default.target
@@ -88,6 +90,7 @@ ExecStart="/opt/studio cockpit/studio-cockpit" "serve" "--await-config" "--data-
 Restart=on-failure
 RestartSec=5
 KillMode=process
+OOMPolicy=continue
 
 [Install]
 WantedBy=default.target
