@@ -52,7 +52,8 @@ impl Seat {
             let stem = name
                 .strip_suffix(".sock")
                 .or_else(|| name.strip_suffix(".pid"));
-            stems.extend(stem.map(str::to_owned));
+            // Others may have files here too: the engine's own socket, say.
+            stems.extend(stem.filter(|stem| is_stem(stem)).map(str::to_owned));
         }
         Ok(stems
             .iter()
@@ -70,6 +71,18 @@ impl Seat {
         let _ = fs::remove_file(&self.socket);
         let _ = fs::remove_file(&self.pidfile);
     }
+}
+
+/// Whether a file of this name is an instance's: twelve hexadecimal digits, a dash, a number.
+fn is_stem(stem: &str) -> bool {
+    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    stem.split_once('-').is_some_and(|(id, index)| {
+        id.len() == 12
+            && id.bytes().all(is_hex)
+            && index
+                .parse::<u16>()
+                .is_ok_and(|number| number.to_string() == index)
+    })
 }
 
 /// The first `n` hexadecimal digits.
@@ -164,6 +177,29 @@ mod tests {
             Seat::of(Path::new("/run/y"), "../../etc/passwd", 3).marker
         );
         assert_ne!(seat, Seat::of(run, "a", 3));
+    }
+
+    #[test]
+    fn only_an_instances_files_are_a_seat() {
+        let folder = tempfile::tempdir().unwrap();
+        let seat = Seat::of(folder.path(), "api", 12);
+        let others = [
+            "engine.sock",
+            "engine.pid",
+            "0123456789ab-.sock",
+            "0123456789ab-+1.sock",
+            "0123456789AB-1.sock",
+            "0123456789abc-1.sock",
+            "0123456789ab-1-1.sock",
+            "0123456789ab-65536.sock",
+        ];
+        for name in others {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert_eq!(Seat::taken(folder.path()).unwrap(), []);
+        fs::write(&seat.socket, "").unwrap();
+        fs::write(&seat.pidfile, "").unwrap();
+        assert_eq!(Seat::taken(folder.path()).unwrap(), [seat]);
     }
 
     #[test]

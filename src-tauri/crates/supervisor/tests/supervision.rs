@@ -484,3 +484,25 @@ async fn stopping_all_goes_backwards_and_is_remembered() {
     assert_eq!(stops, ["api", "db"]);
     bench.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_outage_after_a_stop_by_hand_is_told_again() {
+    let mut api = shell("api", "exit 3");
+    api.restart.max_delay = Duration::from_millis(20);
+    let bench = Bench::started(vec![api]).await;
+    let downs = |bench: &Bench| {
+        let events = bench.events();
+        let down = |e: &&EventBody| matches!(e, EventBody::ServiceDown { .. });
+        events.iter().filter(down).count()
+    };
+    bench
+        .wait("the first outage", |b| (downs(b) == 1).then_some(()))
+        .await;
+    bench.handle().act("api", Action::Stop).await.unwrap();
+    // It loops again: the start does not come true.
+    let _ = bench.handle().act("api", Action::Start).await;
+    bench
+        .wait("the second outage", |b| (downs(b) == 2).then_some(()))
+        .await;
+    bench.end().await;
+}

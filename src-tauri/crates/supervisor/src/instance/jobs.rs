@@ -61,11 +61,14 @@ impl Actor {
             }
             Done::Held { holder, stands_in } => {
                 self.holder.clone_from(&holder);
-                let Some(port) = self.port else { return };
-                let failure = SpawnFailure::PortHeld {
-                    port,
-                    holder,
-                    stands_in,
+                let failure = match self.port {
+                    Some(port) => SpawnFailure::PortHeld {
+                        port,
+                        holder,
+                        stands_in,
+                    },
+                    // New settings took the port away while its holder was asked for.
+                    None => SpawnFailure::Other(self.lost_its_port()),
                 };
                 self.feed(Input::SpawnFailed(failure));
                 self.holder_at = self
@@ -202,9 +205,21 @@ impl Actor {
         }));
     }
 
+    fn lost_its_port(&self) -> Problem {
+        let name = &self.spec.name;
+        Problem::new(
+            Code::ActionFailed,
+            format!("{name}: its port changed while it was starting"),
+        )
+    }
+
     /// The port is taken: by whom, and does it serve in our place?
     pub(super) fn ask_holder(&mut self) {
-        let Some(port) = self.port else { return };
+        let Some(port) = self.port else {
+            let problem = self.lost_its_port();
+            self.spawn_failed(problem);
+            return;
+        };
         let shared = Arc::clone(&self.shared);
         let program = self.launch.command().into_iter().next().unwrap_or_default();
         let (spec, around) = (self.spec.clone(), self.probe_surroundings(Timestamp::now()));

@@ -329,12 +329,16 @@ impl Actor {
                 adopted: false,
             }),
             State::Empty => {
+                // The end of the tree may itself ask for a spawn: that one is not answered here.
+                let spawning = self.machine.is_spawning();
                 self.feed(Input::TreeEmpty);
-                let problem = Problem::new(
-                    Code::ActionFailed,
-                    "the shim was lost while it was starting",
-                );
-                self.feed(Input::SpawnFailed(SpawnFailure::Other(problem)));
+                if spawning {
+                    let problem = Problem::new(
+                        Code::ActionFailed,
+                        "the shim was lost while it was starting",
+                    );
+                    self.feed(Input::SpawnFailed(SpawnFailure::Other(problem)));
+                }
             }
             State::Ending => {}
         }

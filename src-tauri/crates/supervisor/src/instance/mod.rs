@@ -304,6 +304,9 @@ impl Actor {
                     self.shared.emit(EventBody::ServiceDown { service, cause });
                 }
             }
+            Effect::Forget => {
+                self.cell.recovered(self.index);
+            }
             Effect::Recovered { down } => {
                 if self.cell.recovered(self.index) {
                     self.shared.emit(EventBody::ServiceRecovered {

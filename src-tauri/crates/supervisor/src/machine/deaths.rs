@@ -152,7 +152,7 @@ impl Machine {
             let cause = format!("{cause}; not restarted (policy {policy})");
             self.fail_tickets(&cause, out);
             if clean {
-                self.outage = None;
+                self.forget_outage(out);
             } else {
                 self.announce(now, &cause, out);
             }
@@ -257,7 +257,7 @@ impl Machine {
                 stands_in: true,
                 ..
             } => {
-                self.outage = None;
+                self.forget_outage(out);
                 self.pid = holder.pid;
                 let cause = format!("run by {}", words::named(&holder));
                 let process = self.process(now, now.wall, Duration::ZERO);
@@ -319,6 +319,13 @@ impl Machine {
             announced: false,
             stable: false,
         });
+    }
+
+    /// The outage ends otherwise than by healing; the next one is told anew.
+    pub(super) fn forget_outage(&mut self, out: &mut Vec<Effect>) {
+        if self.outage.take().is_some_and(|outage| outage.announced) {
+            out.push(Effect::Forget);
+        }
     }
 
     fn announce(&mut self, now: Moment, cause: &str, out: &mut Vec<Effect>) {

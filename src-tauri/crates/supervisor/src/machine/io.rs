@@ -123,6 +123,8 @@ pub(crate) enum Effect {
     AfterReady,
     /// It is down and did not heal.
     Down { cause: String },
+    /// What was told as down is no longer an outage, without a word: it was stopped, or somebody stands in.
+    Forget,
     /// It is well again.
     Recovered { down: Duration },
     /// A caller's wish came true, or cannot.

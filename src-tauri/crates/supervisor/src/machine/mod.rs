@@ -91,6 +91,8 @@ struct Process {
     ready: Threshold,
     live: Threshold,
     ever_ready: bool,
+    /// Its liveness probe passed at least once.
+    lived: bool,
     /// It was found running: what follows a start was done by whoever started it.
     adopted: bool,
     overdue: bool,
@@ -245,9 +247,26 @@ impl Machine {
         matches!(&self.phase, Phase::Running(p) | Phase::External(_, p) if p.ready.verdict().is_none())
     }
 
-    /// Whether liveness may be judged now.
-    pub(crate) const fn judges_liveness(&self) -> bool {
-        matches!(&self.phase, Phase::Running(p) if p.ever_ready || p.overdue)
+    /// Whether liveness may be judged now: not before it was ready. Where nothing asks for readiness, a slow start looks
+    /// like a hang; there it must have lived once, or have had its time to start.
+    fn judges_liveness(&self, now: Moment) -> bool {
+        let Phase::Running(process) = &self.phase else {
+            return false;
+        };
+        match self.is_unprobed() {
+            true => process.lived || now.mono >= self.overdue_at(process),
+            false => process.ever_ready || process.overdue,
+        }
+    }
+
+    /// Whether running is all it takes to be ready.
+    fn is_unprobed(&self) -> bool {
+        self.spec.ready.is_none() && matches!(self.spec.run, Run::Process(_)) && !self.is_task()
+    }
+
+    /// Whether a spawn is under way.
+    pub(crate) const fn is_spawning(&self) -> bool {
+        matches!(self.phase, Phase::Spawning)
     }
 
     /// The foreign process that stands in, if one does.

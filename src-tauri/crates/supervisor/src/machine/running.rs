@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cockpit_model::spec::{Kind, LimitAction, RestartPolicy, Run};
+use cockpit_model::spec::{Kind, LimitAction, RestartPolicy};
 use cockpit_model::{EventBody, InstanceState, Timestamp};
 
 use super::health::Turn;
@@ -54,8 +54,7 @@ impl Machine {
             return;
         }
         self.tickets.fail_down(&self.spec.name, out);
-        if self.spec.ready.is_none() && matches!(self.spec.run, Run::Process(_)) && !self.is_task()
-        {
+        if self.is_unprobed() {
             self.became_ready(now, out);
         } else if !self.is_watched() {
             let reason = self.reason.clone();
@@ -65,9 +64,7 @@ impl Machine {
 
     /// Its readiness probe was removed while it was not ready: now it is, as it runs.
     pub(super) fn lacks_nothing(&self) -> bool {
-        let unprobed = self.spec.ready.is_none()
-            && matches!(self.spec.run, Run::Process(_))
-            && !self.is_task();
+        let unprobed = self.is_unprobed();
         let waiting = matches!(
             self.state,
             InstanceState::Starting | InstanceState::Degraded
@@ -83,6 +80,7 @@ impl Machine {
             ready: threshold(self.spec.ready.as_ref()),
             live: threshold(self.spec.live.as_ref()),
             ever_ready: false,
+            lived: false,
             adopted: !before.is_zero(),
             overdue: false,
             observed: None,
@@ -193,7 +191,10 @@ impl Machine {
         outcome: Result<(), String>,
         out: &mut Vec<Effect>,
     ) {
-        let judged = self.judges_liveness() && now.mono >= self.forgive_until;
+        if let (Ok(()), Phase::Running(process)) = (&outcome, &mut self.phase) {
+            process.lived = true;
+        }
+        let judged = self.judges_liveness(now) && now.mono >= self.forgive_until;
         let Phase::Running(process) = &mut self.phase else {
             return;
         };

@@ -581,3 +581,68 @@ fn what_may_not_be_restarted_is_only_told_to_hang_and_may_heal() {
     play.put(Input::Live(Ok(()))).put(Input::Live(Ok(())));
     play.is(InstanceState::Ready, "answers");
 }
+
+fn count(seen: &[Effect], is: fn(&Effect) -> bool) -> usize {
+    seen.iter().filter(|effect| is(effect)).count()
+}
+
+#[test]
+fn an_outage_that_was_told_and_ended_by_a_stop_is_told_anew() {
+    let is_down = |e: &Effect| matches!(e, Effect::Down { .. });
+    let mut play = Play::of(spec());
+    for life in 1..=2 {
+        play.start().spawned();
+        let mut downs = 0;
+        for _ in 0..6 {
+            play.dies(Some(1));
+            downs += count(&play.seen, is_down);
+            play.after(30_000).spawned();
+        }
+        assert_eq!(downs, 1, "in life {life}");
+        play.put(Input::Stop {
+            by: By::Hand,
+            cause: "stopped by hand".into(),
+            ticket: None,
+        });
+        assert_eq!(count(&play.seen, |e| *e == Effect::Forget), 1);
+        play.dies(None);
+        play.is(InstanceState::Stopped, "stopped by hand");
+    }
+    play.start().spawned().ready().put(Input::Stop {
+        by: By::Hand,
+        cause: "stopped by hand".into(),
+        ticket: None,
+    });
+    assert_eq!(count(&play.seen, |e| *e == Effect::Forget), 0);
+}
+
+#[test]
+fn without_readiness_a_slow_start_is_no_hang() {
+    let mut slow = spec();
+    slow.ready = None;
+    let mut play = Play::of(slow.clone());
+    play.start().spawned();
+    for _ in 0..20 {
+        play.after(10_000).put(Input::Live(refused()));
+    }
+    assert_eq!(play.machine.state(), InstanceState::Ready);
+    play.put(Input::Live(Ok(())));
+    for _ in 0..3 {
+        play.put(Input::Live(refused()));
+    }
+    assert_eq!(
+        play.machine.state(),
+        InstanceState::Failing,
+        "it lived, and hangs"
+    );
+    let mut play = Play::of(slow);
+    play.start().spawned().after(300_000);
+    for _ in 0..3 {
+        play.put(Input::Live(refused()));
+    }
+    assert_eq!(
+        play.machine.state(),
+        InstanceState::Failing,
+        "it never lived"
+    );
+}

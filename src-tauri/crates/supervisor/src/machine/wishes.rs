@@ -52,7 +52,7 @@ impl Machine {
         }
         self.wanted = false;
         self.again = None;
-        self.outage = None;
+        self.forget_outage(out);
         let stopped = Problem::new(
             Code::ActionFailed,
             format!("{} was stopped before it was ready", self.spec.name),

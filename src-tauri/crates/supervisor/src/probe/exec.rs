@@ -1,5 +1,5 @@
 //! `exec`: a command in the service's folder and environment exits with 0. Its whole group is killed when it takes too
-//! long, and whatever it leaves behind when it is done.
+//! long, or when nobody waits for its answer any more.
 
 use std::process::Stdio;
 
@@ -13,7 +13,8 @@ use crate::launch::with_port;
 /// So much of what it says to standard error is looked at.
 const SAID: u64 = 4096;
 
-/// Kills the group when dropped: at the time limit, when the service stops, when it is done.
+/// Kills the group when dropped: at the time limit, when the service stops. Disarmed once the leader was waited for: its
+/// number may be somebody else's by then.
 struct Group(Option<Pid>);
 
 impl Drop for Group {
@@ -41,7 +42,7 @@ pub(super) async fn run(command: &[String], around: &Surroundings) -> Result<(),
         .spawn()
         .map_err(|e| format!("`{program}` cannot be run: {e}"))?;
     let id = child.id().and_then(|id| i32::try_from(id).ok());
-    let group = Group(id.and_then(Pid::from_raw));
+    let mut group = Group(id.and_then(Pid::from_raw));
     let stderr = child.stderr.take();
     let mut said = Vec::new();
     let status = {
@@ -57,7 +58,7 @@ pub(super) async fn run(command: &[String], around: &Surroundings) -> Result<(),
             () = reading => return Err(format!("`{program}` was not waited for")),
         }
     };
-    drop(group);
+    group.0 = None;
     let status = status.map_err(|e| format!("`{program}` cannot be waited for: {e}"))?;
     if status.success() {
         return Ok(());
