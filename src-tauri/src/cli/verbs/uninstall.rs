@@ -1,16 +1,26 @@
 //! `uninstall`: stops everything and removes what was installed, after saying what that is.
+//!
+//! Theory of operation. The demo is a data folder of its own inside the data folder, with an engine
+//! and services of its own: each folder is stopped by itself, the demo's first. A running engine
+//! stops its services in order. Without one, an engine is started to take up what runs under shims;
+//! and what belongs to no configuration that holds is ended by an engine with an empty one, to which
+//! every shim is a stray.
+//!
+//! **Invariant:** nothing is deleted while a shim or an engine is left.
 
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use cockpit_model::{Code, Problem, Service};
 use cockpit_platform::login::LoginItem;
 use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
+use tokio::process::Command;
 
+use super::check::home;
 use super::serve::until_ready;
 use crate::cli::args::Common;
 use crate::cli::client::Client;
@@ -19,8 +29,13 @@ use crate::cli::folder::DataFolder;
 
 /// How long an engine may take to come up, or to end.
 const ENGINE_LIMIT: Duration = Duration::from_secs(30);
+/// How long services that belong to no configuration may take to end: the longest usual grace and some.
+const STRAYS_LIMIT: Duration = Duration::from_secs(120);
 /// How often it is asked meanwhile.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// A configuration without services.
+const NOTHING: &str = "[cockpit]\nlisten = \"127.0.0.1:0\"\n";
 
 /// What becomes of the data folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +47,22 @@ pub(in crate::cli) enum Data {
 /// What there is to undo.
 struct Installed {
     folder: DataFolder,
+    /// The demo, if there is one, and then the person's own.
+    places: Vec<Place>,
+    login: Option<PathBuf>,
+}
+
+/// A data folder with an engine of its own.
+struct Place {
+    folder: DataFolder,
     client: Client,
+    demo: bool,
+    /// The configuration its engine would use.
+    config: PathBuf,
     /// The services of a running engine.
     running: Option<Vec<Service>>,
-    /// Whether shims are left that no engine holds.
-    left: bool,
-    login: Option<PathBuf>,
+    /// Whether there are shims.
+    shims: bool,
 }
 
 pub(in crate::cli) async fn uninstall(common: &Common, yes: bool, data: Option<Data>) -> Done {
@@ -86,18 +111,19 @@ pub(in crate::cli) async fn uninstall(common: &Common, yes: bool, data: Option<D
         }
     };
     drop(out);
-    undo(common, found, data).await
+    undo(found, data).await
 }
 
 async fn look(common: &Common) -> Result<Installed, Problem> {
     let folder = common.folder()?;
-    let client = common.client()?;
-    let running = match client.get::<Vec<Service>>("/api/services").await {
-        Ok(services) => Some(services),
-        Err(problem) if problem.code == Code::NotRunning => None,
-        Err(problem) => return Err(problem),
-    };
-    let left = running.is_none() && has_shims(&folder)?;
+    let mut places = Vec::new();
+    let demo = demo_in(&folder)?;
+    if demo.path().is_dir() {
+        let client = Client::new(demo.socket()?);
+        places.push(Place::look(demo.clone(), client, true, demo.config()).await?);
+    }
+    let config = common.config_file()?;
+    places.push(Place::look(folder.clone(), common.client()?, false, config).await?);
     let login = match LoginItem::new() {
         Ok(item) => {
             let status = item.status().await?;
@@ -108,14 +134,16 @@ async fn look(common: &Common) -> Result<Installed, Problem> {
     };
     Ok(Installed {
         folder,
-        client,
-        running,
-        left,
+        places,
         login,
     })
 }
 
-/// Whether sockets of shims lie in the folder for them.
+fn demo_in(folder: &DataFolder) -> Result<DataFolder, Problem> {
+    DataFolder::new(Some(&folder.path().join("demo")))
+}
+
+/// Whether shims, or what dead ones left, are in the folder for their sockets.
 fn has_shims(folder: &DataFolder) -> Result<bool, Problem> {
     if !folder.path().is_dir() {
         return Ok(false);
@@ -128,24 +156,27 @@ fn has_shims(folder: &DataFolder) -> Result<bool, Problem> {
     Ok(entries.flatten().any(|entry| {
         let path = entry.path();
         path.extension()
-            .is_some_and(|extension| extension == "sock")
+            .is_some_and(|extension| extension == "sock" || extension == "pid")
             && path.file_name().is_some_and(|name| name != "engine.sock")
     }))
 }
 
 fn steps(found: &Installed) -> Vec<String> {
     let mut steps = Vec::new();
-    if let Some(services) = &found.running {
-        let names: Vec<&str> = services
-            .iter()
-            .map(|service| service.name.as_str())
-            .collect();
-        if !names.is_empty() {
-            steps.push(format!("stop the services: {}", names.join(", ")));
+    for place in &found.places {
+        let of = if place.demo { "demo's " } else { "" };
+        let services = place.running.as_deref().unwrap_or_default();
+        if !services.is_empty() {
+            let names: Vec<&str> = services.iter().map(|s| s.name.as_str()).collect();
+            steps.push(format!("stop the {of}services: {}", names.join(", ")));
+        } else if place.shims {
+            steps.push(format!(
+                "find the {of}services that run without their engine, and stop them"
+            ));
         }
-        steps.push("end the engine".to_owned());
-    } else if found.left {
-        steps.push("find the services that run without their engine, and stop them".to_owned());
+        if place.running.is_some() {
+            steps.push(format!("end the {of}engine"));
+        }
     }
     if let Some(path) = &found.login {
         steps.push(format!("no longer start at login ({})", path.display()));
@@ -153,20 +184,14 @@ fn steps(found: &Installed) -> Vec<String> {
     steps
 }
 
-async fn undo(common: &Common, found: Installed, data: Data) -> Done {
+async fn undo(found: Installed, data: Data) -> Done {
     // First of all, or the login manager starts the engine anew.
     if found.login.is_some() {
         LoginItem::new()?.disable().await?;
         told("no longer starts at login")?;
     }
-    if found.left {
-        start_engine(common, &found).await?;
-    }
-    if found.running.is_some() || found.left {
-        let stopped: Vec<Service> = found.client.post("/api/stop-all", &json!({})).await?;
-        told(&format!("{} services stopped", stopped.len()))?;
-        end_engine(&found).await?;
-        told("engine ended")?;
+    for place in &found.places {
+        place.stop().await?;
     }
     if data == Data::Delete && found.folder.path().exists() {
         delete(&found.folder)?;
@@ -175,8 +200,88 @@ async fn undo(common: &Common, found: Installed, data: Data) -> Done {
     Ok(())
 }
 
+impl Place {
+    async fn look(
+        folder: DataFolder,
+        client: Client,
+        demo: bool,
+        config: PathBuf,
+    ) -> Result<Self, Problem> {
+        let running = match client.get::<Vec<Service>>("/api/services").await {
+            Ok(services) => Some(services),
+            Err(problem) if problem.code == Code::NotRunning => None,
+            Err(problem) => return Err(problem),
+        };
+        Ok(Self {
+            shims: has_shims(&folder)?,
+            folder,
+            client,
+            demo,
+            config,
+            running,
+        })
+    }
+
+    /// Ends its services and its engine. Nothing runs there afterwards.
+    async fn stop(&self) -> Done {
+        let whose = if self.demo { "the demo's " } else { "" };
+        // By their own configuration where it holds: then they end in order.
+        let engine = self.running.is_some()
+            || self.shims
+                && cockpit_config::load(&self.config, &home()).is_ok()
+                && start_engine(self, &self.config).await.is_ok();
+        if engine {
+            match self
+                .client
+                .post::<Vec<Service>>("/api/stop-all", &json!({}))
+                .await
+            {
+                Ok(stopped) => told(&format!("{whose}{} services stopped", stopped.len()))?,
+                // It never held: this engine has no services, and what shims hold is looked for next.
+                Err(problem) if problem.code == Code::ConfigInvalid => {}
+                Err(problem) => return Err(problem.into()),
+            }
+            end_engine(self).await?;
+            told(&format!("{whose}engine ended"))?;
+        }
+        if has_shims(&self.folder)? {
+            self.end_strays().await?;
+            told(&format!("{whose}services without a configuration ended"))?;
+        }
+        Ok(())
+    }
+
+    /// Ends every shim with all it holds.
+    async fn end_strays(&self) -> Result<(), Problem> {
+        let path = self.folder.path().join("uninstall.toml");
+        std::fs::write(&path, NOTHING).map_err(|error| {
+            Problem::new(Code::Storage, "the data folder cannot be written")
+                .detail(format!("{}: {error}", path.display()))
+        })?;
+        let started = start_engine(self, &path).await;
+        let _ = std::fs::remove_file(&path);
+        started?;
+        let gone = async {
+            while has_shims(&self.folder)? {
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            Ok(())
+        };
+        let gone = tokio::time::timeout(STRAYS_LIMIT, gone).await;
+        end_engine(self).await?;
+        gone.unwrap_or_else(|_| {
+            Err(Problem::new(Code::ActionFailed, "some services do not end")
+                .detail(format!(
+                    "their shims are in {}",
+                    self.folder.path().display()
+                ))
+                .remedy("end them by hand, then try again; nothing was deleted"))
+        })
+    }
+}
+
 /// Starts an engine that takes up what runs without one: only an engine can end it in order.
-async fn start_engine(common: &Common, found: &Installed) -> Result<(), Problem> {
+async fn start_engine(place: &Place, config: &Path) -> Result<(), Problem> {
     let failed = |detail: String| {
         Problem::new(
             Code::ActionFailed,
@@ -186,36 +291,36 @@ async fn start_engine(common: &Common, found: &Installed) -> Result<(), Problem>
         .remedy("see what `studio-cockpit serve` says, then try again; nothing was deleted")
     };
     let own = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
-    let mut command = Command::new(own);
-    command
-        .arg("serve")
+    let mut engine = Command::new(own)
+        .args(["serve", "--await-config", "--log-level", "warn"])
         .arg("--data-dir")
-        .arg(found.folder.path());
-    if let Some(config) = &common.config {
-        command.arg("--config").arg(config);
-    }
-    let mut engine = command
+        .arg(place.folder.path())
+        .arg("--config")
+        .arg(config)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
-    if tokio::time::timeout(ENGINE_LIMIT, until_ready(&found.client))
-        .await
-        .is_err()
-    {
-        // Ended by its own handle; what it had taken up goes on under the shims.
-        let _ = engine.kill();
-        return Err(failed("it was not ready in time".to_owned()));
+    tokio::select! {
+        () = until_ready(&place.client) => Ok(()),
+        ended = engine.wait() => Err(failed(match ended {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        })),
+        () = tokio::time::sleep(ENGINE_LIMIT) => {
+            // Ended by its own handle; what it had taken up goes on under the shims.
+            let _ = engine.kill().await;
+            Err(failed("it was not ready in time".to_owned()))
+        }
     }
-    Ok(())
 }
 
-async fn end_engine(found: &Installed) -> Result<(), Problem> {
+async fn end_engine(place: &Place) -> Result<(), Problem> {
     let body = json!({ "stop_services": true });
-    let _: serde_json::Value = found.client.post("/api/engine/stop", &body).await?;
+    let _: serde_json::Value = place.client.post("/api/engine/stop", &body).await?;
     let gone = async {
         // The doors close first; the data is at rest once the lock is let go.
-        while is_locked(&found.folder.lock()) {
+        while is_locked(&place.folder.lock()) {
             tokio::time::sleep(ASK_AGAIN).await;
         }
     };
@@ -241,9 +346,14 @@ fn delete(folder: &DataFolder) -> Result<(), Problem> {
         .detail(path.display().to_string())
         .remedy("look at it, and delete it by hand"));
     }
-    let sockets = cockpit_platform::paths::run_dir(path)?;
-    for folder in [sockets.as_path(), path] {
-        match std::fs::remove_dir_all(folder) {
+    let mut doomed = vec![cockpit_platform::paths::run_dir(path)?];
+    let demo = demo_in(folder)?;
+    if demo.path().is_dir() {
+        doomed.push(cockpit_platform::paths::run_dir(demo.path())?);
+    }
+    doomed.push(path.to_owned());
+    for folder in doomed {
+        match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(Problem::new(Code::Storage, "the data could not be deleted")
                     .detail(format!("{}: {error}", folder.display())));
@@ -254,9 +364,9 @@ fn delete(folder: &DataFolder) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A folder the engine has worked in, and nobody's home.
+/// A folder the engine, or the demo's, has worked in, and nobody's home.
 fn is_ours(path: &Path) -> bool {
-    let marks = ["token", "state.db"];
+    let marks = ["token", "state.db", "demo/token", "demo/state.db"];
     path.parent().is_some()
         && cockpit_platform::paths::home().is_none_or(|home| home != path)
         && marks.iter().any(|mark| path.join(mark).is_file())
@@ -290,9 +400,12 @@ mod tests {
         let folder = DataFolder::new(Some(&precious)).unwrap();
         assert_eq!(delete(&folder).unwrap_err().code, Code::Storage);
         assert!(precious.join("thesis.txt").exists());
-        std::fs::write(precious.join("token"), "t").unwrap();
-        delete(&folder).unwrap();
-        assert!(!precious.exists());
+        for mark in ["token", "demo/token"] {
+            std::fs::create_dir_all(precious.join("demo")).unwrap();
+            std::fs::write(precious.join(mark), "t").unwrap();
+            delete(&folder).unwrap();
+            assert!(!precious.exists());
+        }
     }
 
     #[test]
