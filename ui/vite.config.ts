@@ -20,6 +20,7 @@ export default defineConfig({
   test: {
     environment: 'happy-dom',
     include: ['src/**/*.test.ts'],
+    setupFiles: ['src/testing/canvas.ts'],
     restoreMocks: true,
   },
 });
