@@ -15,8 +15,6 @@ const screens = join(root, 'tests/.cache/screens');
 /** What the network says once the engine is gone. */
 export const ENGINE_GONE =
   /ERR_(CONNECTION_REFUSED|CONNECTION_RESET|INCOMPLETE_CHUNKED_ENCODING|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED)/;
-/** What it says of an engine that answers but has not measured the machine or taken up its services yet. */
-export const ENGINE_EARLY = /status of (409 .*\/api\/host|404 .*\/logs)\?/;
 /** What it says of a request without the right token. */
 export const UNAUTHORIZED = /status of 401/;
 

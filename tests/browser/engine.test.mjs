@@ -7,7 +7,6 @@ import {
   assertCalm,
   Browser,
   card,
-  ENGINE_EARLY,
   ENGINE_GONE,
   logOf,
   picture,
@@ -106,4 +105,4 @@ test('an open log goes on after the engine came back, without a line twice', asy
 });
 
 test('nothing was complained about but the missing engine', () =>
-  assertCalm(page, ENGINE_GONE, ENGINE_EARLY));
+  assertCalm(page, ENGINE_GONE));
