@@ -5,28 +5,58 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use cockpit_model::spec::Run;
+use cockpit_model::spec::{Kind, PresetOptions, Run};
 use cockpit_model::{Code, Problem, ServiceSpec};
+use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::seat::hex;
 use crate::shim_link::{LogSpec, Spawn, StopSpec, signal_number};
 
+#[derive(Serialize)]
+struct StartedWith<'a> {
+    kind: Kind,
+    run: &'a Run,
+    cwd: Option<&'a Path>,
+    env: &'a BTreeMap<String, String>,
+    env_file: Option<&'a Path>,
+    listen: Option<&'a str>,
+    several: bool,
+    options: &'a PresetOptions,
+}
+
 /// Everything of the settings that a running process was started with: if it differs, the process is started anew.
 /// Limits, probes, restart policy, stop, dependencies and log bounds take effect without that.
 pub(crate) fn fingerprint(spec: &ServiceSpec) -> String {
-    let started_with = (
-        (&spec.kind, &spec.run, &spec.cwd, &spec.env),
-        (
-            &spec.env_file,
-            &spec.listen,
-            spec.replicas > 1,
-            &spec.options,
-        ),
-    );
-    // A tuple of strings, maps and options cannot fail to serialise.
-    let text = serde_json::to_vec(&started_with).unwrap_or_default();
-    hex(&Sha256::digest(text), 32)
+    let started_with = StartedWith {
+        kind: spec.kind,
+        run: &spec.run,
+        cwd: spec.cwd.as_deref(),
+        env: &spec.env,
+        env_file: spec.env_file.as_deref(),
+        listen: spec.listen.as_deref(),
+        several: spec.replicas > 1,
+        options: &spec.options,
+    };
+    // Strings, maps and options cannot fail to serialise.
+    let mut started_with = serde_json::to_value(started_with).unwrap_or_default();
+    prune(&mut started_with);
+    started_with.sort_all_objects();
+    hex(&Sha256::digest(started_with.to_string()), 32)
+}
+
+/// Takes out what says nothing. A later version's new setting that is not used must not change the fingerprint:
+/// everything would be started anew by an update.
+fn prune(value: &mut Value) {
+    let Value::Object(fields) = value else { return };
+    fields.values_mut().for_each(prune);
+    fields.retain(|_, value| match value {
+        Value::Null => false,
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        _ => true,
+    });
 }
 
 /// How the service is ended, as the shim takes it.
@@ -186,5 +216,35 @@ impl Launch {
             values,
         };
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_not_set_is_not_in_a_fingerprint() {
+        let mut new = json!({
+            "kind": "command", "run": {"process": ["x", ""]}, "several": false,
+            "cwd": null, "later": null, "options": {"a": null, "b": [], "c": {"d": null}},
+        });
+        prune(&mut new);
+        let old = json!({"kind": "command", "run": {"process": ["x", ""]}, "several": false});
+        assert_eq!(new, old);
+    }
+
+    #[test]
+    fn what_a_process_is_started_with_is_in_its_fingerprint() {
+        let spec = crate::machine::a_spec();
+        let same = fingerprint(&spec);
+        let mut other = spec.clone();
+        other.limits.memory = Some(1);
+        other.stop.grace = std::time::Duration::ZERO;
+        assert_eq!(fingerprint(&other), same);
+        other.env.insert("X".to_owned(), String::new());
+        assert_ne!(fingerprint(&other), same);
     }
 }

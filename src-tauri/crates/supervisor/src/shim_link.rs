@@ -28,7 +28,9 @@ const WELCOME_WITHIN: Duration = Duration::from_secs(2);
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// What we tell the shim to keep for whoever comes after us.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A shim outlives the cockpit that started it: what an older one did not write takes its default.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Label {
     /// The service's name.
     pub(crate) service: String,
@@ -46,6 +48,8 @@ pub(crate) struct Label {
     pub(crate) stop_signal: i32,
     /// How long its tree may take.
     pub(crate) stop_grace_ms: u64,
+    /// The text its readiness waits for, once it wrote it: the line itself may be rotated away.
+    pub(crate) log_seen: Option<String>,
 }
 
 impl Label {
@@ -328,4 +332,21 @@ fn signal_name(number: i32) -> String {
             || format!("signal {number}"),
             |(name, _)| (*name).to_owned(),
         )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn labels_of_older_and_newer_cockpits_are_read() {
+        let older = br#"{"service":"api","instance":2,"port":null,"fingerprint":"f","started_at":"2026-11-23T06:00:00Z","restarts":1}"#;
+        let label = Label::decode(older).unwrap();
+        assert_eq!((label.service.as_str(), label.instance), ("api", 2));
+        assert_eq!(label.log_seen, None);
+        assert!(Label::decode(br#"{"service":"api","later":[1]}"#).is_some());
+        assert_eq!(Label::decode(&label.encode()), Some(label));
+        assert_eq!(Label::decode(b""), None);
+    }
 }

@@ -24,6 +24,11 @@ use crate::seams::{Driver, Parts};
 use crate::seat;
 use crate::shared::Shared;
 
+/// After its grace a tree is killed; if it still is there so much later, it is given up.
+const AFTER_GRACE: Duration = Duration::from_secs(30);
+/// What a driver's tool may take to bring its service down.
+const DRIVER_DOWN: Duration = Duration::from_secs(180);
+
 /// Why the supervisor could not start. Nothing was started or touched.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -246,6 +251,10 @@ impl Supervisor {
         for spec in specs {
             let name = spec.name.clone();
             let Some(cell) = shared.cell(&name) else {
+                if shared.parts.manual_stops.contains(&name) {
+                    // It was stopped in a former life, and left the configuration since.
+                    shared.parts.memory.set_manual_stop(&name, false);
+                }
                 let cell = Arc::new(Cell::new(Arc::new(spec), false));
                 new.push(Arc::clone(&cell));
                 cells.push(cell);
@@ -293,18 +302,45 @@ impl Supervisor {
             own.extend(more);
             surplus
         };
-        let cause = "it has fewer instances now";
-        join_all(surplus.into_iter().map(|handle| retire(handle, cause))).await;
+        self.retire_all(&cell.name, surplus, "it has fewer instances now")
+            .await;
     }
 
     async fn retire(&self, name: &str) {
         let handles = lock(&self.inner.handles).remove(name).unwrap_or_default();
-        let cause = "it left the configuration";
-        join_all(handles.into_iter().map(|handle| retire(handle, cause))).await;
+        self.retire_all(name, handles, "it left the configuration")
+            .await;
+        // Should it be put back one day, it is a new one.
+        let memory = &self.inner.shared.parts.memory;
+        memory.set_manual_stop(name, false);
         let service = name.to_owned();
         self.inner
             .shared
             .emit(EventBody::ServiceRemoved { service });
+    }
+
+    /// Ends instances of a service. One that does not end in time is told of and left: nobody waits for it for ever.
+    async fn retire_all(&self, name: &str, handles: Vec<Handle>, cause: &str) {
+        let Some(cell) = self.inner.shared.cell(name) else {
+            return;
+        };
+        let within = patience(&cell.spec());
+        let ends = handles.into_iter().map(|handle| async move {
+            tokio::time::timeout(within, retire(handle, cause))
+                .await
+                .is_ok()
+        });
+        if join_all(ends).await.contains(&false) {
+            let message = format!(
+                "{name} did not end within {}; what is left of it is left behind",
+                crate::machine::words::span(within)
+            );
+            tracing::error!("{message}");
+            let level = "error".to_owned();
+            self.inner
+                .shared
+                .emit(EventBody::Cockpit { level, message });
+        }
     }
 
     /// The machine slept: for a while failed probes change nothing.
@@ -423,13 +459,15 @@ impl Supervisor {
     }
 
     /// Lets go of everything: the services run on, or, if told so, are stopped, dependants first, and their shims
-    /// end. The handle is of no use afterwards.
+    /// end. What outlives even SIGKILL for long is told of and left behind. The handle is of no use afterwards.
     pub async fn shutdown(&self, stop_services: bool) {
         if stop_services {
             for level in self.levels().into_iter().rev() {
-                let handles: Vec<_> = level.iter().flat_map(|name| self.handles(name)).collect();
                 let cause = "stopped with the cockpit";
-                join_all(handles.into_iter().map(|handle| retire(handle, cause))).await;
+                let ends = level
+                    .iter()
+                    .map(|name| self.retire_all(name, self.handles(name), cause));
+                join_all(ends).await;
             }
         } else {
             join_all(self.all_handles().into_iter().map(|handle| async move {
@@ -505,6 +543,16 @@ async fn ask(
             "the service left the configuration meanwhile",
         ))
     })
+}
+
+/// How long the end of a service is waited for.
+fn patience(spec: &ServiceSpec) -> Duration {
+    let ending = match spec.run {
+        // The driver's own tool may take long, and has a limit of its own.
+        Run::Driver => spec.stop.grace.max(DRIVER_DOWN),
+        Run::Process(_) | Run::Watch => spec.stop.grace,
+    };
+    ending.saturating_add(AFTER_GRACE)
 }
 
 async fn retire(handle: Handle, cause: &str) {

@@ -9,11 +9,16 @@
 
 mod common;
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use cockpit_model::{Action, EventBody, InstanceState};
+use cockpit_model::spec::Run;
+use cockpit_model::{Action, EventBody, InstanceState, Problem};
+use cockpit_supervisor::{Driver, Observation};
 use common::{Bench, alive, kill, lines, server, shell, signal, sleeper};
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use rustix::process::Signal;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -260,5 +265,161 @@ async fn a_log_is_followed_over_a_restart() {
         .unwrap()
         .unwrap();
     assert_eq!(next.text, format!("life {}", bench.pid("api").unwrap()));
+    bench.end().await;
+}
+
+/// Writes down how it was brought up and down, and whether the process of the former way was still there.
+struct Notes {
+    file: PathBuf,
+    former: PathBuf,
+}
+
+impl Notes {
+    fn write(&self, what: &str) -> Result<(), Problem> {
+        let former = lines(&self.former);
+        let left = former.iter().any(|pid| alive(pid.parse().unwrap()));
+        let mut all = lines(&self.file);
+        all.push(format!("{what}, former alive: {left}"));
+        std::fs::write(&self.file, all.join("\n")).unwrap();
+        Ok(())
+    }
+}
+
+impl Driver for Notes {
+    fn up(&self) -> BoxFuture<'_, Result<(), Problem>> {
+        Box::pin(async { self.write("up") })
+    }
+    fn down(&self) -> BoxFuture<'_, Result<(), Problem>> {
+        Box::pin(async { self.write("down") })
+    }
+    fn inspect(&self) -> BoxFuture<'_, Observation> {
+        Box::pin(async {
+            Observation {
+                ready: Some(Ok(())),
+                ..Observation::default()
+            }
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_way_to_run_ends_what_the_former_way_ran() {
+    let mut bench = Bench::new();
+    let (notes, pids) = (bench.path("notes"), bench.path("pids"));
+    bench.driver = Some(Arc::new(Notes {
+        file: notes.clone(),
+        former: pids.clone(),
+    }));
+    let own = shell(
+        "api",
+        &format!("echo $$ >> {}; exec sleep 1000", pids.display()),
+    );
+    let with = |run: Run| {
+        let mut spec = own.clone();
+        spec.run = run;
+        vec![spec]
+    };
+    bench.start(with(own.run.clone())).await;
+    bench
+        .wait("its process", |_| (lines(&pids).len() == 1).then_some(()))
+        .await;
+    let first = bench.state("api", InstanceState::Ready).await.instances[0]
+        .pid
+        .unwrap();
+
+    bench.handle().apply(with(Run::Watch)).await.unwrap();
+    bench
+        .wait("the process' end", |_| (!alive(first)).then_some(()))
+        .await;
+    bench
+        .wait("nothing of its own", |b| {
+            let free = std::fs::read_dir(b.path("r")).unwrap().count() == 1;
+            (free && b.service("api").instances[0].pid.is_none()).then_some(())
+        })
+        .await;
+
+    bench.handle().apply(with(own.run.clone())).await.unwrap();
+    bench.ready_again("api", first).await;
+    bench
+        .wait("its second process", |_| {
+            (lines(&pids).len() == 2).then_some(())
+        })
+        .await;
+
+    bench.handle().apply(with(Run::Driver)).await.unwrap();
+    bench
+        .wait("the driver's turn", |_| {
+            (!lines(&notes).is_empty()).then_some(())
+        })
+        .await;
+    bench.state("api", InstanceState::Ready).await;
+    assert_eq!(lines(&notes), ["up, former alive: false"]);
+
+    bench.handle().apply(with(own.run.clone())).await.unwrap();
+    let service = bench.ready_again("api", 0).await;
+    assert!(service.instances[0].pid.is_some());
+    assert_eq!(
+        lines(&notes),
+        ["up, former alive: false", "down, former alive: false"]
+    );
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_that_changed_is_how_a_stray_is_ended() {
+    let mut bench = Bench::new();
+    let said = bench.path("said");
+    let script = format!(
+        "trap 'echo usr1 >> {0}; exit' USR1; trap 'echo term >> {0}; exit' TERM; echo up >> {0}; while :; do sleep 0.05; done",
+        said.display()
+    );
+    let mut api = shell("api", &script);
+    bench.start(vec![api.clone()]).await;
+    bench
+        .wait("its traps", |_| (lines(&said) == ["up"]).then_some(()))
+        .await;
+    let pid = bench.pid("api").unwrap();
+    api.stop.signal = "SIGUSR1".to_owned();
+    let changes = bench.handle().apply(vec![api]).await.unwrap();
+    assert_eq!(changes.adjusted, ["api"]);
+    bench.crash().await;
+    bench.start(vec![]).await;
+    bench
+        .wait("the stray's end", |b| {
+            let free = std::fs::read_dir(b.path("r")).unwrap().count() == 1;
+            (!alive(pid) && free).then_some(())
+        })
+        .await;
+    assert_eq!(lines(&said), ["up", "usr1"]);
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_was_rotated_away_still_counts_after_an_engine() {
+    let mut bench = Bench::new();
+    let mut api = shell("api", "echo I am listening; exec sleep 1000");
+    api.ready = Some(common::probe(cockpit_model::spec::ProbeCheck::Log(
+        "listening".to_owned(),
+    )));
+    bench.start(vec![api.clone()]).await;
+    let pid = bench.state("api", InstanceState::Ready).await.instances[0].pid;
+    bench.crash().await;
+    std::fs::write(bench.path("l").join("api").join("0.log"), "").unwrap();
+    bench.start(vec![api]).await;
+    let service = bench.state("api", InstanceState::Ready).await;
+    assert_eq!(service.instances[0].pid, pid);
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_by_hand_is_forgotten_with_its_service() {
+    let bench = Bench::started(vec![sleeper("api")]).await;
+    bench.state("api", InstanceState::Ready).await;
+    bench.handle().act("api", Action::Stop).await.unwrap();
+    bench.handle().apply(vec![]).await.unwrap();
+    bench.handle().apply(vec![sleeper("api")]).await.unwrap();
+    bench.state("api", InstanceState::Ready).await;
+    let remembered = bench.record.remembered.lock().unwrap().clone();
+    assert_eq!(remembered.last(), Some(&("api".to_owned(), false)));
     bench.end().await;
 }

@@ -78,6 +78,9 @@ impl Actor {
         match welcome.state {
             State::Running(running) => {
                 let started_at = micros(running.since_micros);
+                self.label = label;
+                // It may have changed while no engine was there.
+                self.relabel_stop();
                 self.found(running.pid, started_at);
                 // Older ones that nobody heard of.
                 self.unacked

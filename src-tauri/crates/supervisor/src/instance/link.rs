@@ -111,15 +111,38 @@ impl Actor {
             restarts: self.machine.restarts(),
             stop_signal: stop.signal,
             stop_grace_ms: stop.grace_ms,
+            log_seen: None,
         };
         let log = self.log_spec();
-        match self.launch.spawn(log, label.encode()) {
+        let encoded = label.encode();
+        self.label = Some(label);
+        match self.launch.spawn(log, encoded) {
             Ok(spawn) => {
                 self.watchdog = Some(Instant::now() + PATIENCE);
                 self.send(&ToShim::Spawn(Box::new(spawn)));
             }
             Err(problem) => self.spawn_failed(problem),
         }
+    }
+
+    /// Changes what the shim keeps about the process it runs, for whoever comes after us.
+    pub(super) fn relabel(&mut self, change: impl FnOnce(&mut Label)) {
+        let Some(label) = &mut self.label else { return };
+        let before = label.clone();
+        change(label);
+        if *label != before {
+            let label = label.encode();
+            self.send(&ToShim::SetLabel { label });
+        }
+    }
+
+    /// How it is to be ended, should it leave the configuration while no engine runs.
+    pub(super) fn relabel_stop(&mut self) {
+        let stop = stop_spec(&self.spec);
+        self.relabel(|label| {
+            label.stop_signal = stop.signal;
+            label.stop_grace_ms = stop.grace_ms;
+        });
     }
 
     /// Carries out [`crate::machine::Effect::StopTree`].

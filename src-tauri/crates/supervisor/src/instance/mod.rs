@@ -24,14 +24,14 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::cell::Cell;
+use crate::cell::{Cell, Facts};
 use crate::launch::Launch;
 use crate::machine::{By, Effect, Held, Input, Machine, SpawnFailure, Ticket};
 use crate::probe::{Answer, Prober};
 use crate::seams::Driver;
 use crate::seat::Seat;
 use crate::shared::Shared;
-use crate::shim_link::{FromShim, Link, ToShim};
+use crate::shim_link::{FromShim, Label, Link, ToShim};
 use jobs::Done;
 
 /// A driver looks at its service so often.
@@ -143,6 +143,8 @@ pub(super) struct Actor {
     driver: Option<Arc<dyn Driver>>,
     link: Option<Link>,
     shim_pid: Option<u32>,
+    /// What the shim keeps for us about its process.
+    label: Option<Label>,
     commands: mpsc::Receiver<Command>,
     changes: watch::Receiver<u64>,
     gate: Result<(), Held>,
@@ -170,7 +172,17 @@ pub(super) struct Actor {
     waiting_inspections: Vec<oneshot::Sender<()>>,
     holder_at: Option<Instant>,
     retiring: Option<oneshot::Sender<()>>,
+    leaving: Option<Leaving>,
     over: bool,
+}
+
+/// Another way to run the service is configured: what the old way runs is ended in the old way, and only then are the
+/// new settings in force.
+struct Leaving {
+    /// Whether it was wanted before.
+    wanted: bool,
+    /// What was asked for meanwhile.
+    waiting: Vec<Command>,
 }
 
 impl Actor {
@@ -196,6 +208,7 @@ impl Actor {
             driver,
             link: None,
             shim_pid: None,
+            label: None,
             commands,
             changes,
             gate: Ok(()),
@@ -219,6 +232,7 @@ impl Actor {
             waiting_inspections: Vec::new(),
             holder_at: None,
             retiring: None,
+            leaving: None,
             over: false,
             shared,
             cell,
@@ -339,6 +353,14 @@ impl Actor {
     }
 
     fn on_command(&mut self, command: Command) {
+        let starts = matches!(
+            command,
+            Command::Start { .. } | Command::Restart { .. } | Command::TakeOver { .. }
+        );
+        if let (true, Some(leaving)) = (starts, &mut self.leaving) {
+            leaving.waiting.push(command);
+            return;
+        }
         match command {
             Command::Start { by, reply } => {
                 self.remember(&by, false);
@@ -420,6 +442,42 @@ impl Actor {
     }
 
     fn reconfigure(&mut self, restart: bool) {
+        if self.leaving.is_some() {
+            return;
+        }
+        if std::mem::discriminant(&self.cell.spec().run) != std::mem::discriminant(&self.spec.run) {
+            self.leaving = Some(Leaving {
+                wanted: self.machine.wanted(),
+                waiting: Vec::new(),
+            });
+            self.feed(Input::Stop {
+                by: By::Cockpit,
+                cause: "its settings changed".to_owned(),
+                ticket: None,
+            });
+            return;
+        }
+        self.put_in_force(restart);
+    }
+
+    /// Nothing of the old way is left: from now on it is run the new way.
+    fn run_the_new_way(&mut self, leaving: Leaving) {
+        self.holder = None;
+        self.inspect_at = None;
+        self.cell.set_facts(Facts::default());
+        self.put_in_force(false);
+        if leaving.wanted && !self.cell.manual_stop() {
+            let by = By::Cockpit;
+            self.feed(Input::Start { by, ticket: None });
+        } else if self.machine.is_off() {
+            self.start_as_configured();
+        }
+        for command in leaving.waiting {
+            self.on_command(command);
+        }
+    }
+
+    fn put_in_force(&mut self, restart: bool) {
         let old = std::mem::replace(&mut self.spec, self.cell.spec());
         if old.listen != self.spec.listen || (old.replicas > 1) != (self.spec.replicas > 1) {
             self.port = None;
@@ -434,6 +492,9 @@ impl Actor {
         if old.logs != self.spec.logs {
             let log = self.log_spec();
             self.send(&ToShim::SetLog(log));
+        }
+        if old.stop != self.spec.stop {
+            self.relabel_stop();
         }
         self.look_at_gate();
         self.feed(Input::Tick);

@@ -53,10 +53,12 @@ async fn end_one(seat: &Seat) -> Result<(), String> {
                 label.service,
                 label.instance
             );
-            stop = StopSpec {
-                signal: label.stop_signal,
-                grace_ms: label.stop_grace_ms,
-            };
+            if label.stop_signal > 0 {
+                stop = StopSpec {
+                    signal: label.stop_signal,
+                    grace_ms: label.stop_grace_ms,
+                };
+            }
         }
         if quit(link, &welcome, stop).await.is_ok() {
             return Ok(());

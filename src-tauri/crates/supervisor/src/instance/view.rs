@@ -30,6 +30,15 @@ impl Actor {
         if self.machine.is_off() && (!done || leaving) && self.link.is_some() {
             self.dismiss_shim();
         }
+        let gone = self.machine.is_off() && self.link.is_none() && self.closing.is_none();
+        if gone
+            && !leaving
+            && let Some(old_way) = self.leaving.take()
+        {
+            self.run_the_new_way(old_way);
+            self.run_probes();
+            self.plan_inspection();
+        }
         self.publish();
         if self.machine.is_off()
             && self.closing.is_none()
@@ -51,6 +60,11 @@ impl Actor {
             self.probed = process;
             let since = self.machine.started_at().unwrap_or(Timestamp::UNIX_EPOCH);
             let around = self.probe_surroundings(since);
+            if self.machine.external().is_none()
+                && let Some(text) = self.label.as_ref().and_then(|l| l.log_seen.clone())
+            {
+                around.written.remember(text);
+            }
             let prober = |spec: &Option<_>, phase: f64| {
                 spec.clone()
                     .map(|spec| Prober::new(Arc::new(spec), around.clone(), phase))
@@ -106,6 +120,12 @@ impl Actor {
                 ok,
                 latency_ms: ok.then_some(answer.latency.as_secs_f64() * 1000.0),
             });
+        }
+        if ok
+            && self.machine.external().is_none()
+            && let Some(ProbeCheck::Log(text)) = self.spec.ready.as_ref().map(|p| p.check.clone())
+        {
+            self.relabel(|label| label.log_seen = Some(text));
         }
         let both = self.spec.live.is_some() && self.spec.ready == self.spec.live;
         let outcome = answer.outcome.clone();

@@ -22,6 +22,8 @@ mod properties;
 mod running;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+pub(crate) use scenarios::spec as a_spec;
 mod tickets;
 mod wishes;
 pub(crate) mod words;

@@ -47,7 +47,7 @@ pub(super) fn holder() -> PortHolder {
     }
 }
 
-pub(super) fn spec() -> ServiceSpec {
+pub(crate) fn spec() -> ServiceSpec {
     let probe = ProbeSpec {
         check: ProbeCheck::Tcp("127.0.0.1:3000".to_owned()),
         every: S(2),

@@ -37,6 +37,12 @@ impl Written {
         }
     }
 
+    /// It was found already, by an engine before this one.
+    pub(crate) fn remember(&self, text: String) {
+        let mut search = self.search.lock().unwrap_or_else(PoisonError::into_inner);
+        search.found = Some(text);
+    }
+
     pub(super) async fn holds(&self, text: &str) -> Result<(), String> {
         let search = Arc::clone(&self.search);
         let wanted = text.to_owned();
