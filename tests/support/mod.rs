@@ -317,10 +317,10 @@ impl Cockpit {
         })
     }
 
-    /// The shims of this cockpit, by the folder their executable runs from.
+    /// The shims of this cockpit, by the folder their executable runs from; those of a demo in it too.
     pub fn shims(&self) -> Vec<u32> {
-        let run = self.data().join("run");
-        processes(|proc| fs::read_link(proc.join("exe")).is_ok_and(|exe| exe.starts_with(&run)))
+        let data = self.data();
+        processes(|proc| fs::read_link(proc.join("exe")).is_ok_and(|exe| exe.starts_with(data)))
     }
 }
 

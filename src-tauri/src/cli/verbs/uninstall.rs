@@ -10,6 +10,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -155,9 +156,10 @@ fn has_shims(folder: &DataFolder) -> Result<bool, Problem> {
     })?;
     Ok(entries.flatten().any(|entry| {
         let path = entry.path();
-        path.extension()
-            .is_some_and(|extension| extension == "sock" || extension == "pid")
-            && path.file_name().is_some_and(|name| name != "engine.sock")
+        let ours = |extension| extension == "sock" || extension == "pid";
+        // An instance's name: twelve digits, a dash, a number. The engine's own socket may lie here too.
+        let name = path.file_name().map(OsStrExt::as_bytes);
+        path.extension().is_some_and(ours) && name.is_some_and(|name| name.get(12) == Some(&b'-'))
     }))
 }
 
@@ -258,9 +260,13 @@ impl Place {
             Problem::new(Code::Storage, "the data folder cannot be written")
                 .detail(format!("{}: {error}", path.display()))
         })?;
-        let started = start_engine(self, &path).await;
+        let ended = self.end_strays_under(&path).await;
         let _ = std::fs::remove_file(&path);
-        started?;
+        ended
+    }
+
+    async fn end_strays_under(&self, config: &Path) -> Result<(), Problem> {
+        start_engine(self, config).await?;
         let gone = async {
             while has_shims(&self.folder)? {
                 tokio::time::sleep(ASK_AGAIN).await;
