@@ -6,6 +6,7 @@ import { Unreachable } from './lib/backend';
 import ServiceCard from './lib/overview/ServiceCard.svelte';
 import LogText from './lib/services/LogText.svelte';
 import Banners from './lib/shell/Banners.svelte';
+import Detect from './lib/shell/Detect.svelte';
 import { Actions } from './lib/state/actions.svelte';
 import { APP, type App as Context } from './lib/state/app';
 import { clock } from './lib/state/clock.svelte';
@@ -44,6 +45,22 @@ function card(over: Partial<Service>): { text: string; app: Context; backend: Fa
   render(ServiceCard, { props: { service: it }, context: map });
   return { text: (document.body.textContent ?? '').replace(/\s+/g, ' '), app, backend };
 }
+
+describe('Detect', () => {
+  it.each([
+    [false, 'it is applied by itself', 'ends the demo'],
+    [true, 'quit Studio Cockpit and open it again', 'applied by itself'],
+  ])('says how the file comes into force (demo: %s)', async (demo, said, unsaid) => {
+    const { app, map, backend } = context();
+    app.cockpit.status = status({ engine: { ...status().engine, demo } });
+    backend.on('GET /api/detect', { found: [], toml: '', path: '/data/cockpit.toml' });
+    render(Detect, { context: map });
+    await settle();
+    const text = (document.body.textContent ?? '').replace(/\s+/g, ' ');
+    expect(text).toContain(said);
+    expect(text).not.toContain(unsaid);
+  });
+});
 
 describe('ServiceCard', () => {
   it('says all there is of a ready service', () => {

@@ -133,6 +133,24 @@ impl Engine {
         )
     }
 
+    /// Ends the demo that runs in this folder, with all its services: the person has a configuration
+    /// of their own now. Asked once, at the launch; whoever starts a demo afterwards means it.
+    pub(crate) async fn leave_demo(&self) {
+        let demo = self.folder.path().join("demo");
+        if self.demo || !self.folder.config().exists() || !demo.is_dir() {
+            return;
+        }
+        let ended = async {
+            let client = Client::new(DataFolder::new(Some(&demo))?.socket()?);
+            end(&client, true).await
+        };
+        match ended.await {
+            Ok(true) => tracing::info!("the demo was ended: there is a configuration now"),
+            Ok(false) => {}
+            Err(problem) => tracing::warn!("the demo could not be ended: {problem}"),
+        }
+    }
+
     /// Attaches to the running engine, or starts one and waits until it is ready.
     ///
     /// # Errors
@@ -247,30 +265,8 @@ impl Engine {
     /// The engine's refusal, or [`Code::Busy`] when it is still there after two minutes.
     pub(crate) async fn stop_everything(&self) -> Result<MutexGuard<'_, ()>, Problem> {
         let one = self.starting.lock().await;
-        self.end(true).await?;
+        end(&self.client, true).await?;
         Ok(one)
-    }
-
-    async fn end(&self, stop_services: bool) -> Result<(), Problem> {
-        let order = json!({ "stop_services": stop_services });
-        match self.client.post::<Value>("/api/engine/stop", &order).await {
-            Ok(_) => {}
-            // It went away before it could say so: that is what was asked for.
-            Err(problem) if problem.code == Code::NotRunning => {}
-            Err(problem) => return Err(problem),
-        }
-        let deadline = Instant::now() + END_TIMEOUT;
-        while tokio::net::UnixStream::connect(self.client.socket())
-            .await
-            .is_ok()
-        {
-            if Instant::now() > deadline {
-                return Err(Problem::new(Code::Busy, "the engine has not ended yet")
-                    .remedy("see which service is still stopping, and try again"));
-            }
-            sleep(LOOK).await;
-        }
-        Ok(())
     }
 
     /// Replaces the running engine by the one that came with this app. The services go on under
@@ -281,9 +277,9 @@ impl Engine {
     pub(crate) async fn upgrade(&self) -> Result<(), Problem> {
         let _one = self.starting.lock().await;
         self.set_trouble(Some("the engine is being replaced".to_owned()));
-        let done = match self.end(false).await {
-            Ok(()) => self.start().await,
-            refused => refused,
+        let done = match end(&self.client, false).await {
+            Ok(_) => self.start().await,
+            Err(refused) => Err(refused),
         };
         self.set_trouble(done.as_ref().err().map(ToString::to_string));
         done
@@ -298,6 +294,29 @@ impl Engine {
         let token = self.folder.read_token()?;
         Ok(format!("http://{}/#token={token}", engine.listen))
     }
+}
+
+/// Ends an engine and waits until it is gone; whether there was one.
+async fn end(client: &Client, stop_services: bool) -> Result<bool, Problem> {
+    let order = json!({ "stop_services": stop_services });
+    let was = match client.post::<Value>("/api/engine/stop", &order).await {
+        Ok(_) => true,
+        // It went away before it could say so: that is what was asked for.
+        Err(problem) if problem.code == Code::NotRunning => false,
+        Err(problem) => return Err(problem),
+    };
+    let deadline = Instant::now() + END_TIMEOUT;
+    while tokio::net::UnixStream::connect(client.socket())
+        .await
+        .is_ok()
+    {
+        if Instant::now() > deadline {
+            return Err(Problem::new(Code::Busy, "the engine has not ended yet")
+                .remedy("see which service is still stopping, and try again"));
+        }
+        sleep(LOOK).await;
+    }
+    Ok(was)
 }
 
 /// Whether an engine listens on the folder's socket, ready or not.

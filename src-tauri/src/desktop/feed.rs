@@ -56,6 +56,7 @@ pub(crate) async fn follow(app: AppHandle, engine: Arc<Engine>, tray: Option<Tra
         }
     };
     let mut delay = FIRST_DELAY;
+    engine.leave_demo().await;
     loop {
         show(View::Away("Starting the engine…".to_owned()));
         match engine.ensure().await {
