@@ -22,6 +22,7 @@ mod instance;
 mod launch;
 mod logs;
 mod machine;
+mod open_files;
 mod order;
 mod ports;
 mod probe;

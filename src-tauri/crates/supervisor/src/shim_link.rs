@@ -266,6 +266,72 @@ pub(crate) fn recover(seat: &Seat, stop: StopSpec) -> Result<(), String> {
     Ok(())
 }
 
+/// A living shim that cannot be reached for so long is given up.
+pub(crate) const SILENCE: Duration = Duration::from_secs(30);
+/// So long between two attempts to reach it.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// The living shim of a seat, or none: its process is gone, or it was silent for [`SILENCE`]. Whatever else goes wrong
+/// on the way (we are out of files, it is overloaded) says nothing about its health, and is tried again. One that was
+/// stopped by hand (SIGSTOP) is woken.
+pub(crate) async fn find(seat: &Seat) -> Option<(Link, Welcome)> {
+    let give_up = tokio::time::Instant::now() + SILENCE;
+    loop {
+        let error = match Link::connect(seat).await {
+            Ok(found) => return Some(found),
+            Err(error) => error,
+        };
+        if nobody_is_there(seat, &error) {
+            return None;
+        }
+        if tokio::time::Instant::now() >= give_up {
+            tracing::error!(
+                "the shim at {} is given up after {} s: {error}",
+                seat.socket.display(),
+                SILENCE.as_secs()
+            );
+            return None;
+        }
+        if error.kind() == io::ErrorKind::TimedOut {
+            wake(seat);
+        }
+        tokio::time::sleep(AGAIN_AFTER).await;
+    }
+}
+
+/// Whether a failed connection means that the shim's process is gone.
+fn nobody_is_there(seat: &Seat, error: &io::Error) -> bool {
+    if !can_look() {
+        return false;
+    }
+    match pidfile::read(&seat.pidfile) {
+        Ok(left) => is_dead(left.shim),
+        // It never came so far, or was tidied away: only the socket can tell.
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidData
+            ) =>
+        {
+            matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            )
+        }
+        Err(_) => false,
+    }
+}
+
+/// Whether this process is certainly gone.
+pub(crate) fn is_dead(shim: Identity) -> bool {
+    can_look() && !shim.is_alive()
+}
+
+/// Without a file to open, nothing can be read about any process, and all would look dead.
+fn can_look() -> bool {
+    std::fs::File::open("/dev/null").is_ok()
+}
+
 /// Wakes a shim that somebody stopped (SIGSTOP).
 pub(crate) fn wake(seat: &Seat) {
     if let Ok(left) = pidfile::read(&seat.pidfile) {

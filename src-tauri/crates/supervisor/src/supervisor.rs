@@ -19,6 +19,7 @@ use crate::instance::{Command, Handle, strays};
 use crate::launch::{fingerprint, log_spec};
 use crate::logs::{self, Source};
 use crate::machine::By;
+use crate::open_files;
 use crate::order;
 use crate::seams::{Driver, Parts};
 use crate::seat;
@@ -106,10 +107,14 @@ impl Supervisor {
     /// Copies the shim, finds running services again, starts the others in order. Returns as soon as it is known
     /// what runs; starting goes on.
     ///
+    /// Raises this process's soft limit of open files: every instance takes a connection, its probes more. Shims and
+    /// services inherit the raised limit; one that needs a smaller one lowers it itself (`ulimit -n`).
+    ///
     /// # Errors
     /// When a folder of ours cannot be used or the settings do not hold together; nothing was touched then.
     pub async fn start(parts: Parts, specs: Vec<ServiceSpec>) -> Result<Self, Error> {
         order::check(&specs).map_err(Error::Spec)?;
+        open_files::raise_limit();
         seat::prepare(&parts.run_dir)?;
         seat::make_folder(&parts.log_dir)?;
         let (shim, run_dir) = (parts.shim.clone(), parts.run_dir.clone());

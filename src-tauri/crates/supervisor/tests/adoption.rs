@@ -423,3 +423,74 @@ async fn a_stop_by_hand_is_forgotten_with_its_service() {
     assert_eq!(remembered.last(), Some(&("api".to_owned(), false)));
     bench.end().await;
 }
+
+/// A refused connection may mean a full queue, or a socket that somebody replaced: the process decides.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_living_shim_that_cannot_be_reached_at_first_is_waited_for() {
+    let mut bench = Bench::started(vec![sleeper("api")]).await;
+    let pid = bench.state("api", InstanceState::Ready).await.instances[0]
+        .pid
+        .unwrap();
+    bench.crash().await;
+    let socket = std::fs::read_dir(bench.path("r"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|e| e == "sock"))
+        .unwrap();
+    let away = socket.with_extension("away");
+    std::fs::rename(&socket, &away).unwrap();
+    // Nobody accepts there: refused.
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    // The start does not wait for it.
+    bench.start(vec![sleeper("api")]).await;
+    assert_eq!(bench.handle().adopted(), 0);
+    assert!(alive(pid));
+    std::fs::rename(&away, &socket).unwrap();
+    let service = bench.state("api", InstanceState::Ready).await;
+    assert_eq!(service.instances[0].pid, Some(pid));
+    bench.end().await;
+}
+
+/// Brings nothing down, ever.
+struct Endless;
+
+impl Driver for Endless {
+    fn up(&self) -> BoxFuture<'_, Result<(), Problem>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn down(&self) -> BoxFuture<'_, Result<(), Problem>> {
+        Box::pin(std::future::pending())
+    }
+    fn inspect(&self) -> BoxFuture<'_, Observation> {
+        Box::pin(async {
+            Observation {
+                ready: Some(Ok(())),
+                ..Observation::default()
+            }
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_ends_is_told_of_and_left() {
+    let mut bench = Bench::new();
+    bench.driver = Some(Arc::new(Endless));
+    let named = |name: &str| {
+        let mut spec = sleeper(name);
+        spec.run = Run::Driver;
+        spec
+    };
+    bench.start(vec![named("gone"), named("kept")]).await;
+    bench.state("gone", InstanceState::Ready).await;
+    bench.state("kept", InstanceState::Ready).await;
+    let told = |bench: &Bench, name: &str| {
+        let events = bench.events();
+        events.iter().any(|e| matches!(e, EventBody::Cockpit { level, message } if level == "error" && message.starts_with(&format!("{name} did not end"))))
+    };
+    let changes = bench.handle().apply(vec![named("kept")]).await.unwrap();
+    assert_eq!(changes.removed, ["gone"]);
+    assert!(told(&bench, "gone") && !told(&bench, "kept"));
+    bench.handle().shutdown(true).await;
+    assert!(told(&bench, "kept"));
+    bench.end().await;
+}

@@ -15,10 +15,12 @@ use super::jobs::recover_blocking;
 use crate::cell::lock;
 use crate::launch::{fingerprint, stop_spec};
 use crate::machine::{By, Input, Machine};
-use crate::shim_link::{self, FromShim, Label, Link, State, Welcome, exit_of, micros};
+use crate::shim_link::{FromShim, Label, State, Welcome, exit_of, find, micros};
 
 /// What a shim is still ending may take so long.
 const ENDING_WITHIN: Duration = Duration::from_secs(20);
+/// The engine's start waits for a shim's answer at most this.
+const LOOK_WITHIN: Duration = Duration::from_secs(5);
 
 impl Actor {
     /// Looks for a shim in our seat and takes it over. `looked` is told as soon as it is known.
@@ -28,18 +30,34 @@ impl Actor {
             let _ = looked.send(false);
             return;
         }
-        match find(&self.seat).await {
+        // Nobody's start waits for the patience that one shim may need.
+        let seat = self.seat.clone();
+        let mut finding = std::pin::pin!(find(&seat));
+        let mut looked = Some(looked);
+        let mut tell = |found: bool| {
+            if let Some(looked) = looked.take() {
+                let _ = looked.send(found);
+            }
+        };
+        let found = match timeout(LOOK_WITHIN, &mut finding).await {
+            Ok(found) => found,
+            Err(_) => {
+                tell(false);
+                finding.await
+            }
+        };
+        match found {
             Some((link, welcome)) => {
                 self.link = Some(link);
                 self.shim_pid = Some(welcome.shim_pid);
                 self.take(&welcome);
-                let _ = looked.send(matches!(welcome.state, State::Running(_)));
+                tell(matches!(welcome.state, State::Running(_)));
                 if welcome.state == State::Ending {
                     self.wait_for_the_end().await;
                 }
             }
             None => {
-                let _ = looked.send(false);
+                tell(false);
                 while let Err(why) =
                     recover_blocking(self.seat.clone(), stop_spec(&self.spec)).await
                 {
@@ -184,16 +202,4 @@ impl Actor {
             self.feed(Input::Start { by, ticket: None });
         }
     }
-}
-
-/// The living shim of a seat. One that was stopped by hand (SIGSTOP) is woken.
-pub(crate) async fn find(seat: &crate::seat::Seat) -> Option<(Link, Welcome)> {
-    for _ in 0..2 {
-        match Link::connect(seat).await {
-            Ok(found) => return Some(found),
-            Err(e) if e.kind() == std::io::ErrorKind::TimedOut => shim_link::wake(seat),
-            Err(_) => return None,
-        }
-    }
-    None
 }

@@ -19,7 +19,7 @@ use crate::ports;
 use crate::probe;
 use crate::seams::Observation;
 use crate::seat::Seat;
-use crate::shim_link::{self, Link, StopSpec, Welcome};
+use crate::shim_link::{self, Link, SILENCE, StopSpec, Welcome, find};
 
 /// A driver's look takes at most this.
 const INSPECT_WITHIN: Duration = Duration::from_secs(10);
@@ -166,7 +166,7 @@ impl Actor {
                 return Done::Opened(Err(io::Error::other(error.to_string())));
             }
             if seat.is_taken() {
-                if let Ok(open) = Link::connect(&seat).await {
+                if let Some(open) = find(&seat).await {
                     return Done::Opened(Ok(open));
                 }
                 if let Err(why) = recover_blocking(seat.clone(), stop).await {
@@ -181,12 +181,15 @@ impl Actor {
     pub(super) fn reconnect(&mut self, shim: Identity) {
         let seat = self.seat.clone();
         self.jobs.push(Box::pin(async move {
-            for _ in 0..40 {
-                if !shim.is_alive() {
+            let give_up = Instant::now() + SILENCE;
+            while Instant::now() < give_up {
+                if shim_link::is_dead(shim) {
                     return Done::Reconnected(Err("it was killed".to_owned()));
                 }
-                if let Ok(open) = Link::connect(&seat).await {
-                    return Done::Reconnected(Ok(open));
+                match Link::connect(&seat).await {
+                    Ok(open) => return Done::Reconnected(Ok(open)),
+                    Err(e) if e.kind() == io::ErrorKind::TimedOut => shim_link::wake(&seat),
+                    Err(_) => {}
                 }
                 sleep(Duration::from_millis(25)).await;
             }

@@ -15,8 +15,8 @@ use crate::machine::{Input, SpawnFailure};
 use crate::ports;
 use crate::probe;
 use crate::shim_link::{
-    self, FromShim, Label, LogSpec, SpawnError, SpawnErrorKind, State, ToShim, Welcome, exit_of,
-    micros,
+    self, FromShim, Label, LogSpec, SILENCE, SpawnError, SpawnErrorKind, State, ToShim, Welcome,
+    exit_of, micros,
 };
 
 impl Actor {
@@ -301,7 +301,7 @@ impl Actor {
     pub(super) fn shim_is_silent(&mut self) {
         shim_link::wake(&self.seat);
         if !std::mem::replace(&mut self.woken_shim, true) {
-            self.watchdog = Some(Instant::now() + Duration::from_secs(3));
+            self.watchdog = Some(Instant::now() + SILENCE);
             return;
         }
         self.quiet();

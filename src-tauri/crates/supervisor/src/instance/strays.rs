@@ -7,12 +7,11 @@ use std::time::Duration;
 use cockpit_model::spec::Run;
 use tokio::time::timeout;
 
-use super::adopt::find;
 use super::jobs::recover_blocking;
 use crate::cell::Cell;
 use crate::seat::Seat;
 use crate::shared::Shared;
-use crate::shim_link::{FromShim, Label, Link, State, StopSpec, ToShim, Welcome};
+use crate::shim_link::{FromShim, Label, Link, State, StopSpec, ToShim, Welcome, find};
 
 /// Without a label that says otherwise.
 const DEFAULT_STOP: StopSpec = StopSpec {
