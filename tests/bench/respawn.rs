@@ -88,7 +88,7 @@ pub(crate) async fn run() {
     let mut cockpit = Cockpit::new("");
     let (socket, path) = listen(cockpit.data());
     cockpit.write_config(&format!(
-        "[services.victim]\ncommand = [\"{}\", \"child-stamp\", \"{path}\"]\nrestart = {{ max_delay = \"0ms\" }}\n",
+        "[services.victim]\ncommand = [\"{}\", \"child-stamp\", \"{path}\"]\nrestart = {{ max_delay = \"1ms\" }}\n",
         own.display()
     ));
     cockpit.serve().await;
