@@ -11,7 +11,9 @@ use crate::proc::{monotonic, ms, quantile};
 use crate::support::{Cockpit, signal};
 use crate::{baseline, figure};
 
-const ROUNDS: usize = 300;
+/// A service that is killed more often within a minute counts as crash looping, and waits.
+const KILLS_EACH: usize = 4;
+const SERVICES: usize = 60;
 
 /// The service: says when it began and who it is, and stays.
 pub(crate) fn child(socket: &str) {
@@ -47,19 +49,22 @@ fn listen(dir: &Path) -> (UnixDatagram, String) {
     (socket, path.display().to_string())
 }
 
-fn rounds(socket: &UnixDatagram) -> (Vec<Duration>, u32) {
-    let (mut pid, _) = began(socket);
+/// Kills each of them in turn, `KILLS_EACH` times; how long each was away, and who runs at the end.
+fn rounds(socket: &UnixDatagram, services: usize, kills: usize) -> (Vec<Duration>, Vec<u32>) {
+    let mut pids: Vec<u32> = (0..services).map(|_| began(socket).0).collect();
     let mut all = Vec::new();
-    for _ in 0..ROUNDS {
-        // The machine settles: what is measured is one death, not a burst.
-        std::thread::sleep(Duration::from_millis(5));
-        let killed = monotonic();
-        signal(pid, Signal::KILL);
-        let (next, at) = began(socket);
-        all.push(at.saturating_sub(killed));
-        pid = next;
+    for _ in 0..kills {
+        for pid in &mut pids {
+            // The machine settles: what is measured is one death, not a burst.
+            std::thread::sleep(Duration::from_millis(5));
+            let killed = monotonic();
+            signal(*pid, Signal::KILL);
+            let (next, at) = began(socket);
+            all.push(at.saturating_sub(killed));
+            *pid = next;
+        }
     }
-    (all, pid)
+    (all, pids)
 }
 
 pub(crate) async fn run() {
@@ -79,20 +84,25 @@ pub(crate) async fn run() {
             child.wait().unwrap();
         }
     });
-    let (mut plain, last) = rounds(&socket);
+    let (mut plain, last) = rounds(&socket, 1, SERVICES * KILLS_EACH);
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     // The last of them lives on until told.
-    signal(last, Signal::KILL);
+    signal(last[0], Signal::KILL);
     bare.join().unwrap();
 
     let mut cockpit = Cockpit::new("");
     let (socket, path) = listen(cockpit.data());
-    cockpit.write_config(&format!(
-        "[services.victim]\ncommand = [\"{}\", \"child-stamp\", \"{path}\"]\nrestart = {{ max_delay = \"1ms\" }}\n",
-        own.display()
-    ));
+    let services: String = (0..SERVICES)
+        .map(|i| {
+            format!(
+                "[services.s{i}]\ncommand = [\"{}\", \"child-stamp\", \"{path}\"]\nrestart = {{ reset_after = \"1ms\" }}\n",
+                own.display()
+            )
+        })
+        .collect();
+    cockpit.write_config(&services);
     cockpit.serve().await;
-    let (mut ours, _) = tokio::task::spawn_blocking(move || rounds(&socket))
+    let (mut ours, _) = tokio::task::spawn_blocking(move || rounds(&socket, SERVICES, KILLS_EACH))
         .await
         .unwrap();
     baseline("waitpid and spawn, median", ms(quantile(&mut plain, 0.5)));
