@@ -84,6 +84,9 @@ test('there is a card for every service, with its state in words', async () => {
   }
 });
 
+test('the machine is drawn', () =>
+  until('the charts', () => session.run('return document.querySelectorAll(".uplot canvas").length >= 2')));
+
 test('the window can do nothing that its policy forbids', async () => {
   const refused = await session.run(`
     let said = null;
