@@ -12,10 +12,12 @@
 )]
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use cockpit_model::verdict::ConfigState;
@@ -202,7 +204,7 @@ impl Cockpit {
         what: &str,
         wanted: impl Fn(&Service) -> bool,
     ) -> Service {
-        let found = std::sync::Mutex::new(None);
+        let found = Mutex::new(None);
         self.wait(&format!("{name}: {what}"), |services| {
             let seen = services
                 .iter()
@@ -356,12 +358,16 @@ pub fn signal(pid: u32, signal: Signal) {
     rustix::process::kill_process(pid_of(pid), signal).unwrap();
 }
 
+/// A port that is free now; none comes twice.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
 }
 
 /// A service in one line, for a failed test's message.
