@@ -1,4 +1,4 @@
-//! Node programs: packages that depend on a server's library and can be started, and Node
+//! Node programs: packages that depend on a server's framework and can be started, and Node
 //! processes that listen on one of the usual ports.
 
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ struct Package {
 struct Server {
     folder: PathBuf,
     name: String,
-    library: &'static str,
+    framework: &'static str,
     command: Vec<String>,
     port: Option<u16>,
     uses: Vec<Kind>,
@@ -124,7 +124,7 @@ async fn cwd_of(pid: u32, around: &Surroundings) -> Option<PathBuf> {
 fn server(folder: &Path) -> Option<Server> {
     let text = std::fs::read_to_string(folder.join("package.json")).ok()?;
     let package: Package = serde_json::from_str(&text).ok()?;
-    let library = SERVERS
+    let framework = SERVERS
         .iter()
         .find(|(dependency, _)| package.dependencies.contains_key(*dependency))?
         .1;
@@ -155,7 +155,7 @@ fn server(folder: &Path) -> Option<Server> {
             .or_else(|| Some(folder.file_name()?.to_string_lossy().into_owned()))?,
         port: port_of(folder, entry.as_deref().or(package.main.as_deref())),
         folder: folder.to_path_buf(),
-        library,
+        framework,
         command,
         uses,
     })
@@ -215,7 +215,7 @@ fn first_number(text: &str) -> Option<u16> {
 fn of_server(server: Server, running: Option<Running>, around: &Surroundings) -> Candidate {
     let folder = homely(&server.folder, around);
     let port = running.as_ref().map(|r| r.port).or(server.port);
-    let mut evidence = format!("{} in {folder} ({})", server.name, server.library);
+    let mut evidence = format!("{} in {folder} ({})", server.name, server.framework);
     if let Some(Running { port, holder, .. }) = &running {
         let pid = holder.pid.unwrap_or_default();
         evidence.push_str(&format!(", running (pid {pid}) on port {port}"));
@@ -297,7 +297,7 @@ mod tests {
         let server = server.unwrap();
         assert_eq!(server.command, ["node", "server.js"]);
         assert_eq!(server.port, Some(3100));
-        assert_eq!(server.library, "Express");
+        assert_eq!(server.framework, "Express");
         assert_eq!(server.uses, [Kind::Supabase, Kind::Postgres]);
     }
 

@@ -27,8 +27,10 @@ use crate::machine::words::span;
 pub(crate) use http::Http;
 pub(crate) use log::Written;
 
-/// The first pause while a verdict is awaited; it grows by half each time, up to the interval.
+/// The first pause while a verdict is awaited; it grows by half each time.
 const HURRY: Duration = Duration::from_millis(20);
+/// The longest such pause, where the interval is not shorter: a start that took long is noticed within it.
+const HURRY_MOST: Duration = Duration::from_secs(1);
 
 /// What the checks need from their service.
 #[derive(Clone)]
@@ -168,7 +170,7 @@ impl Prober {
         let pause = match (self.hurried, &answer.outcome) {
             (true, Ok(())) => HURRY.min(self.spec.every),
             (true, Err(_)) => {
-                self.pause = (self.pause * 3 / 2).min(self.spec.every);
+                self.pause = (self.pause * 3 / 2).min(HURRY_MOST).min(self.spec.every);
                 self.pause
             }
             (false, _) => self.spec.every,
