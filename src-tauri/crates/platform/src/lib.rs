@@ -17,9 +17,10 @@
 //! | [`notify`] | a desktop notification |
 //! | [`open`] | a URL in the browser |
 //! | [`secrets`] | a secret from the keychain |
+//! | [`command`] | what a tool answers, within a time limit |
 
 pub mod awake;
-mod command;
+pub mod command;
 pub mod environment;
 pub mod login;
 pub mod notify;

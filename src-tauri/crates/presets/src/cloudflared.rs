@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::service::Check;
 use cockpit_model::spec::Run;
-use cockpit_model::{Detail, Problem, ServiceSpec};
+use cockpit_model::{Detail, ServiceSpec};
+use cockpit_platform::command;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use crate::around::Surroundings;
-use crate::{Observation, Preset, command, foreign, http, not_driven};
+use crate::{Observation, Preset, http};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -46,7 +45,7 @@ impl Cloudflared {
             Run::Process(line) => line.first().map_or("cloudflared", String::as_str),
             _ => "cloudflared",
         };
-        let done = command::run(program, &["--version"], &env, None, LIMIT)
+        let done = command::run_in(program, &["--version"], &env, None, LIMIT)
             .await
             .ok()?;
         version(&done.stdout)
@@ -111,31 +110,16 @@ fn version(text: &str) -> Option<String> {
 }
 
 impl Preset for Cloudflared {
-    fn up(&self) -> BoxFuture<'_, Result<(), Problem>> {
-        not_driven(&self.spec)
+    fn spec(&self) -> &ServiceSpec {
+        &self.spec
     }
 
-    fn down(&self) -> BoxFuture<'_, Result<(), Problem>> {
-        not_driven(&self.spec)
+    fn around(&self) -> &Surroundings {
+        &self.around
     }
 
     fn inspect(&self) -> BoxFuture<'_, Observation> {
         self.look().boxed()
-    }
-
-    fn after_ready(&self) -> BoxFuture<'_, ()> {
-        futures_util::future::ready(()).boxed()
-    }
-
-    fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<Vec<LogLine>, Problem>> {
-        foreign::logs(&self.spec, &self.around, query).boxed()
-    }
-
-    fn follow(
-        &self,
-        query: LogQuery,
-    ) -> BoxFuture<'_, Result<BoxStream<'static, LogLine>, Problem>> {
-        foreign::follow(&self.spec, &self.around, query).boxed()
     }
 }
 

@@ -13,6 +13,7 @@ use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptions};
 use cockpit_model::service::Container;
 use cockpit_model::{Code, Problem, Timestamp};
+use cockpit_platform::environment::find_program;
 use futures_util::StreamExt as _;
 
 use crate::around::Surroundings;
@@ -78,8 +79,8 @@ pub async fn connect(around: &Surroundings) -> Result<Engine, Problem> {
             }
         }
     }
-    let installed = crate::command::find("docker", &env).is_some()
-        || endpoints.iter().any(Endpoint::is_installed);
+    let installed =
+        find_program("docker", &env).is_some() || endpoints.iter().any(Endpoint::is_installed);
     Err(not_running(last, installed))
 }
 

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use cockpit_model::logs::{LogLine, LogQuery, Stream};
 use cockpit_model::{Code, Owner, PortHolder, Problem, ServiceSpec, Timestamp};
+use cockpit_platform::command;
+use cockpit_platform::environment::find_program;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryFutureExt as _};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::around::{Env, Surroundings};
-use crate::{command, docker, tail};
+use crate::{docker, tail};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// Of the journal so many more lines are read when only some of them are wanted.
@@ -154,7 +156,7 @@ async fn launchd_log(holder: &PortHolder, around: &Surroundings) -> Option<PathB
     let uid = around.home()?.metadata().ok()?.uid();
     let job = format!("gui/{uid}/{}", holder.described);
     let env = around.env().await;
-    let done = command::run("launchctl", &["print", &job], &env, None, LIMIT)
+    let done = command::run_in("launchctl", &["print", &job], &env, None, LIMIT)
         .await
         .ok()?;
     output_path(&done.stdout)
@@ -210,7 +212,7 @@ async fn journal(
         )
         .detail(detail)
     };
-    let done = command::run("journalctl", &args, env, None, LIMIT)
+    let done = command::run_in("journalctl", &args, env, None, LIMIT)
         .await
         .map_err(|e| failed(e.to_string()))?;
     if !done.ok {
@@ -240,7 +242,7 @@ fn follow_journal(
         )
         .detail(detail)
     };
-    let program = command::find("journalctl", env)
+    let program = find_program("journalctl", env)
         .ok_or_else(|| failed("journalctl is not on this machine".into()))?;
     let args = journal_args(unit, user, query.tail, true);
     let args: Vec<&str> = args.iter().map(String::as_str).collect();

@@ -13,7 +13,6 @@
 
 mod around;
 mod cloudflared;
-mod command;
 pub mod detect;
 pub mod docker;
 pub mod foreign;
@@ -52,29 +51,46 @@ pub struct Observation {
     pub owner_detail: Option<String>,
 }
 
-/// What one service's kind knows.
+/// What one service's kind knows. What a kind does not say of itself is what holds of any process
+/// that the supervisor runs or watches.
 pub trait Preset: Send + Sync {
-    /// Brings it up, and resolves when its own tool says so. Only where `run` is a driver.
-    fn up(&self) -> BoxFuture<'_, Result<(), Problem>>;
+    /// The service.
+    fn spec(&self) -> &ServiceSpec;
 
-    /// Brings it down, and resolves when it is down. Only where `run` is a driver.
-    fn down(&self) -> BoxFuture<'_, Result<(), Problem>>;
+    /// The machine it is on.
+    fn around(&self) -> &Surroundings;
 
     /// Looks inside. Bounded by a few seconds; what does not answer is absent or named.
     fn inspect(&self) -> BoxFuture<'_, Observation>;
 
+    /// Brings it up, and resolves when its own tool says so. Only where `run` is a driver.
+    fn up(&self) -> BoxFuture<'_, Result<(), Problem>> {
+        not_driven(self.spec())
+    }
+
+    /// Brings it down, and resolves when it is down. Only where `run` is a driver.
+    fn down(&self) -> BoxFuture<'_, Result<(), Problem>> {
+        not_driven(self.spec())
+    }
+
     /// What is due once it is ready after a start. May take minutes (a model is loaded); failures
     /// show in the next [`Observation`].
-    fn after_ready(&self) -> BoxFuture<'_, ()>;
+    fn after_ready(&self) -> BoxFuture<'_, ()> {
+        futures_util::future::ready(()).boxed()
+    }
 
     /// The last lines of what somebody else runs, oldest first.
-    fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<Vec<LogLine>, Problem>>;
+    fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<Vec<LogLine>, Problem>> {
+        foreign::logs(self.spec(), self.around(), query).boxed()
+    }
 
     /// The same, then every further line; ended by dropping the stream.
     fn follow(
         &self,
         query: LogQuery,
-    ) -> BoxFuture<'_, Result<BoxStream<'static, LogLine>, Problem>>;
+    ) -> BoxFuture<'_, Result<BoxStream<'static, LogLine>, Problem>> {
+        foreign::follow(self.spec(), self.around(), query).boxed()
+    }
 }
 
 /// The preset of a service; `None` for kinds that are nothing but a process or a URL.
@@ -92,7 +108,7 @@ pub fn preset_for(spec: &ServiceSpec, around: &Surroundings) -> Option<Arc<dyn P
     }
 }
 
-/// What a preset of a plain process answers to being driven: the supervisor does that.
+/// What is answered to driving a plain process: the supervisor does that.
 fn not_driven(spec: &ServiceSpec) -> BoxFuture<'static, Result<(), Problem>> {
     let problem = Problem::new(
         Code::NotSupported,

@@ -3,17 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cockpit_model::logs::{LogLine, LogQuery};
+use cockpit_model::ServiceSpec;
 use cockpit_model::spec::Run;
-use cockpit_model::{Problem, ServiceSpec};
+use cockpit_platform::command;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use crate::around::Surroundings;
-use crate::{Observation, Preset, command, foreign, not_driven};
+use crate::{Observation, Preset};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -56,7 +55,7 @@ impl Node {
             _ => "node",
         };
         let cwd = self.spec.cwd.as_deref();
-        let node = command::run(program, &["--version"], &env, cwd, LIMIT)
+        let node = command::run_in(program, &["--version"], &env, cwd, LIMIT)
             .await
             .ok()
             .filter(|done| done.ok)
@@ -87,12 +86,12 @@ fn package(folder: &Path) -> Option<String> {
 }
 
 impl Preset for Node {
-    fn up(&self) -> BoxFuture<'_, Result<(), Problem>> {
-        not_driven(&self.spec)
+    fn spec(&self) -> &ServiceSpec {
+        &self.spec
     }
 
-    fn down(&self) -> BoxFuture<'_, Result<(), Problem>> {
-        not_driven(&self.spec)
+    fn around(&self) -> &Surroundings {
+        &self.around
     }
 
     fn inspect(&self) -> BoxFuture<'_, Observation> {
@@ -108,17 +107,6 @@ impl Preset for Node {
     fn after_ready(&self) -> BoxFuture<'_, ()> {
         // A restart may have come with a new Node or a new release.
         async { *self.version.lock().await = None }.boxed()
-    }
-
-    fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<Vec<LogLine>, Problem>> {
-        foreign::logs(&self.spec, &self.around, query).boxed()
-    }
-
-    fn follow(
-        &self,
-        query: LogQuery,
-    ) -> BoxFuture<'_, Result<BoxStream<'static, LogLine>, Problem>> {
-        foreign::follow(&self.spec, &self.around, query).boxed()
     }
 }
 

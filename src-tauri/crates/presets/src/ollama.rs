@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::service::{Check, LocalModel};
 use cockpit_model::{Code, Detail, Problem, ServiceSpec, Timestamp};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::around::Surroundings;
-use crate::{Observation, Preset, foreign, http, not_driven};
+use crate::{Observation, Preset, http};
 
 /// Ollama's own default.
 const DEFAULT: &str = "127.0.0.1:11434";
@@ -135,12 +133,12 @@ impl Ollama {
 }
 
 impl Preset for Ollama {
-    fn up(&self) -> BoxFuture<'_, Result<(), Problem>> {
-        not_driven(&self.spec)
+    fn spec(&self) -> &ServiceSpec {
+        &self.spec
     }
 
-    fn down(&self) -> BoxFuture<'_, Result<(), Problem>> {
-        not_driven(&self.spec)
+    fn around(&self) -> &Surroundings {
+        &self.around
     }
 
     fn inspect(&self) -> BoxFuture<'_, Observation> {
@@ -149,17 +147,6 @@ impl Preset for Ollama {
 
     fn after_ready(&self) -> BoxFuture<'_, ()> {
         self.load_chosen().boxed()
-    }
-
-    fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<Vec<LogLine>, Problem>> {
-        foreign::logs(&self.spec, &self.around, query).boxed()
-    }
-
-    fn follow(
-        &self,
-        query: LogQuery,
-    ) -> BoxFuture<'_, Result<BoxStream<'static, LogLine>, Problem>> {
-        foreign::follow(&self.spec, &self.around, query).boxed()
     }
 }
 

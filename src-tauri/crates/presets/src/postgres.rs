@@ -4,17 +4,15 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::service::Check;
 use cockpit_model::spec::{ProbeCheck, Run};
-use cockpit_model::{Detail, Problem, ServiceSpec};
+use cockpit_model::{Detail, ServiceSpec};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use tokio_postgres::{Client, Config, NoTls};
 
 use crate::around::Surroundings;
-use crate::{Observation, Preset, foreign, not_driven};
+use crate::{Observation, Preset};
 
 const LIMIT: Duration = Duration::from_secs(3);
 /// From here on the next deployment's connections may not fit.
@@ -217,31 +215,16 @@ fn words(error: &tokio_postgres::Error) -> String {
 }
 
 impl Preset for Postgres {
-    fn up(&self) -> BoxFuture<'_, Result<(), Problem>> {
-        not_driven(&self.spec)
+    fn spec(&self) -> &ServiceSpec {
+        &self.spec
     }
 
-    fn down(&self) -> BoxFuture<'_, Result<(), Problem>> {
-        not_driven(&self.spec)
+    fn around(&self) -> &Surroundings {
+        &self.around
     }
 
     fn inspect(&self) -> BoxFuture<'_, Observation> {
         self.look().boxed()
-    }
-
-    fn after_ready(&self) -> BoxFuture<'_, ()> {
-        futures_util::future::ready(()).boxed()
-    }
-
-    fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<Vec<LogLine>, Problem>> {
-        foreign::logs(&self.spec, &self.around, query).boxed()
-    }
-
-    fn follow(
-        &self,
-        query: LogQuery,
-    ) -> BoxFuture<'_, Result<BoxStream<'static, LogLine>, Problem>> {
-        foreign::follow(&self.spec, &self.around, query).boxed()
     }
 }
 

@@ -15,13 +15,14 @@ use std::time::Duration;
 
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::{Code, Detail, Owner, Problem, ServiceSpec};
+use cockpit_platform::command::{self, Output, RunError};
+use cockpit_platform::environment::find_program;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use tokio::sync::OnceCell;
 
 use crate::around::{Env, Surroundings};
-use crate::command::{self, CommandError, Done};
 use crate::docker::{self, Engine, Seen};
 use crate::{Observation, Preset};
 pub(crate) use project::Project;
@@ -136,7 +137,7 @@ impl Supabase {
         limit: Duration,
     ) -> Result<(), Problem> {
         let program = cli.to_string_lossy();
-        let done = command::run(&program, &[verb], env, Some(&project.folder), limit).await;
+        let done = command::run_in(&program, &[verb], env, Some(&project.folder), limit).await;
         outcome(verb, &project.folder, done)
     }
 
@@ -144,7 +145,7 @@ impl Supabase {
         let env = self.around.env_of(&self.spec).await;
         let cli = cli(&project.folder, &env).ok()?;
         let folder = Some(project.folder.as_path());
-        let done = command::run(&cli.to_string_lossy(), &["--version"], &env, folder, ASK)
+        let done = command::run_in(&cli.to_string_lossy(), &["--version"], &env, folder, ASK)
             .await
             .ok()?;
         let version = done.stdout.trim();
@@ -233,8 +234,8 @@ fn cli(folder: &Path, env: &Env) -> Result<PathBuf, Problem> {
     folder
         .ancestors()
         .map(|above| above.join("node_modules/.bin/supabase"))
-        .find_map(|path| command::find(&path.to_string_lossy(), env))
-        .or_else(|| command::find("supabase", env))
+        .find_map(|path| find_program(&path.to_string_lossy(), env))
+        .or_else(|| find_program("supabase", env))
         .ok_or_else(|| {
             Problem::new(
                 Code::CommandMissing,
@@ -248,7 +249,7 @@ fn cli(folder: &Path, env: &Env) -> Result<PathBuf, Problem> {
         })
 }
 
-fn outcome(verb: &str, folder: &Path, done: Result<Done, CommandError>) -> Result<(), Problem> {
+fn outcome(verb: &str, folder: &Path, done: Result<Output, RunError>) -> Result<(), Problem> {
     let failed = |detail: String| {
         let problem = Problem::new(
             Code::ActionFailed,
@@ -272,6 +273,14 @@ fn outcome(verb: &str, folder: &Path, done: Result<Done, CommandError>) -> Resul
 }
 
 impl Preset for Supabase {
+    fn spec(&self) -> &ServiceSpec {
+        &self.spec
+    }
+
+    fn around(&self) -> &Surroundings {
+        &self.around
+    }
+
     fn up(&self) -> BoxFuture<'_, Result<(), Problem>> {
         self.bring_up().boxed()
     }
@@ -282,10 +291,6 @@ impl Preset for Supabase {
 
     fn inspect(&self) -> BoxFuture<'_, Observation> {
         self.look().boxed()
-    }
-
-    fn after_ready(&self) -> BoxFuture<'_, ()> {
-        futures_util::future::ready(()).boxed()
     }
 
     fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<Vec<LogLine>, Problem>> {

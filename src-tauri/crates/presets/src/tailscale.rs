@@ -5,13 +5,14 @@ use std::time::Duration;
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::service::Check;
 use cockpit_model::{Code, Detail, Owner, Problem, ServiceSpec};
+use cockpit_platform::command::{self, Output, RunError};
+use cockpit_platform::environment::find_program;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use serde::Deserialize;
 
 use crate::around::{Env, Surroundings};
-use crate::command::{self, CommandError, Done};
 use crate::{Observation, Preset};
 
 const STATUS: Duration = Duration::from_secs(5);
@@ -57,9 +58,9 @@ impl Tailscale {
         Self { spec, around }
     }
 
-    async fn run(&self, args: &[&str], limit: Duration) -> Result<Done, CommandError> {
+    async fn run(&self, args: &[&str], limit: Duration) -> Result<Output, RunError> {
         let env = self.around.env_of(&self.spec).await;
-        command::run(program(&env), args, &env, None, limit).await
+        command::run_in(program(&env), args, &env, None, limit).await
     }
 
     async fn look(&self) -> Observation {
@@ -76,7 +77,7 @@ impl Tailscale {
                     },
                 ),
             },
-            Err(e @ CommandError::Missing(_)) => not_ready(
+            Err(e @ RunError::Missing(_)) => not_ready(
                 e.to_string(),
                 "install it from https://tailscale.com/download",
             ),
@@ -93,17 +94,15 @@ impl Tailscale {
         match self.run(&[verb], limit).await {
             Ok(done) if done.ok => Ok(()),
             Ok(done) => Err(failed(done.complaint())),
-            Err(e @ CommandError::Missing(_)) => {
-                Err(Problem::new(Code::CommandMissing, e.to_string())
-                    .remedy("install it from https://tailscale.com/download"))
-            }
+            Err(e @ RunError::Missing(_)) => Err(Problem::new(Code::CommandMissing, e.to_string())
+                .remedy("install it from https://tailscale.com/download")),
             Err(e) => Err(failed(e.to_string())),
         }
     }
 }
 
 fn program(env: &Env) -> &'static str {
-    if command::find("tailscale", env).is_none() && std::path::Path::new(IN_APP).exists() {
+    if find_program("tailscale", env).is_none() && std::path::Path::new(IN_APP).exists() {
         IN_APP
     } else {
         "tailscale"
@@ -202,6 +201,14 @@ fn no_logs(spec: &ServiceSpec) -> Problem {
 }
 
 impl Preset for Tailscale {
+    fn spec(&self) -> &ServiceSpec {
+        &self.spec
+    }
+
+    fn around(&self) -> &Surroundings {
+        &self.around
+    }
+
     fn up(&self) -> BoxFuture<'_, Result<(), Problem>> {
         self.drive("up", UP).boxed()
     }
@@ -212,10 +219,6 @@ impl Preset for Tailscale {
 
     fn inspect(&self) -> BoxFuture<'_, Observation> {
         self.look().boxed()
-    }
-
-    fn after_ready(&self) -> BoxFuture<'_, ()> {
-        futures_util::future::ready(()).boxed()
     }
 
     fn logs(&self, _: LogQuery) -> BoxFuture<'_, Result<Vec<LogLine>, Problem>> {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use cockpit_model::PortHolder;
 use cockpit_model::spec::Kind;
+use cockpit_platform::command;
 use serde::Deserialize;
 
 use super::{Candidate, homely};
 use crate::around::Surroundings;
-use crate::command;
 use crate::detect::plan::quote;
 
 /// What makes a package a server.
@@ -111,7 +111,7 @@ async fn cwd_of(pid: u32, around: &Surroundings) -> Option<PathBuf> {
     let env = around.env().await;
     let pid = pid.to_string();
     let args = ["-a", "-p", &pid, "-d", "cwd", "-F", "n"];
-    let done = command::run("lsof", &args, &env, None, Duration::from_secs(2))
+    let done = command::run_in("lsof", &args, &env, None, Duration::from_secs(2))
         .await
         .ok()?;
     let path = done

@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cockpit_model::spec::Kind;
+use cockpit_platform::command;
+use cockpit_platform::environment::find_program;
 use serde_json::Value;
 
 use super::{Candidate, homely};
 use crate::around::{Env, Surroundings};
 use crate::detect::plan::quote;
 use crate::supabase::Project;
-use crate::{command, docker, http};
+use crate::{docker, http};
 
 const ASK: Duration = Duration::from_secs(2);
 const OLLAMA_IN_APP: &str = "/Applications/Ollama.app/Contents/Resources/ollama";
@@ -37,7 +39,7 @@ pub(super) async fn ollama(around: &Surroundings, env: &Env) -> Option<Candidate
             .and_then(|v| Some(v.get("version")?.as_str()?.to_owned())),
         None => None,
     };
-    let on_path = command::find("ollama", env);
+    let on_path = find_program("ollama", env);
     let in_app = Path::new(OLLAMA_IN_APP).is_file();
     if on_path.is_none() && !in_app && version.is_none() {
         return None;
@@ -159,7 +161,7 @@ pub(super) async fn postgres(around: &Surroundings) -> Option<Candidate> {
 }
 
 pub(super) async fn cloudflared(around: &Surroundings, env: &Env) -> Option<Candidate> {
-    let path = command::find("cloudflared", env)?;
+    let path = find_program("cloudflared", env)?;
     let config = around
         .home()
         .map(|home| home.join(".cloudflared/config.yml"))
@@ -190,9 +192,9 @@ pub(super) async fn cloudflared(around: &Surroundings, env: &Env) -> Option<Cand
 
 pub(super) async fn tailscale(env: &Env) -> Option<Candidate> {
     let in_app = "/Applications/Tailscale.app/Contents/MacOS/Tailscale";
-    let path = command::find("tailscale", env)
+    let path = find_program("tailscale", env)
         .or_else(|| Some(PathBuf::from(in_app)).filter(|path| path.is_file()))?;
-    let asked = command::run(
+    let asked = command::run_in(
         &path.to_string_lossy(),
         &["status", "--json"],
         env,
