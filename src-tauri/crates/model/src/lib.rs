@@ -5,16 +5,21 @@
 //! The serialised names are the public contract of the API: times are RFC 3339 UTC, durations end
 //! in their unit, sizes are bytes.
 
+pub mod call;
 pub mod event;
 pub mod host;
 pub mod logs;
+pub mod money;
 pub mod problem;
 pub mod service;
 pub mod spec;
+pub mod usage;
 pub mod verdict;
 
+pub use call::{Call, CallSource, Fault, Operation, Outcome};
 pub use event::{Event, EventBody, Mark};
 pub use jiff::Timestamp;
+pub use money::Usd;
 pub use problem::{Code, Problem};
 pub use service::{
     Action, Detail, Exit, HealthTick, Instance, InstanceState, Owner, PortHolder, ProbeView,

@@ -1,0 +1,3 @@
+//! What a request to a model used, what it cost, and how many of them spread.
+//!
+//! **Invariant:** no I/O and no clock; nothing here panics on what a provider sends.
