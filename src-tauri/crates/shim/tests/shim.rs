@@ -351,6 +351,11 @@ fn what_is_out_of_turn_is_refused() {
         grace_ms: 0,
     }));
     refused(&mut engine, Command::Stop);
+    engine.say(&ToShim::SetStop(StopSpec {
+        signal: 0,
+        grace_ms: 0,
+    }));
+    refused(&mut engine, Command::SetStop);
     engine.say(&ToShim::Kill);
     engine.exit();
     engine.empty();
@@ -386,6 +391,46 @@ fn a_shutdown_of_the_machine_ends_the_tree_as_it_wants_to_be_ended() {
     assert!(shim.process.wait().unwrap().success());
     assert!(!child.is_alive());
     assert_eq!(shim.log(), ["stdout int"]);
+}
+
+/// Also if it was the last word of an engine that went, and its successor is there already.
+#[test]
+fn a_stop_that_was_changed_while_it_runs_is_how_a_shutdown_ends_it() {
+    let mut shim = Shim::start();
+    let (mut engine, _) = shim.connect();
+    engine.spawn(shim.spawn_of(&[
+        "sh",
+        "-c",
+        "trap 'echo usr1; exit 0' USR1; trap 'echo term; exit 0' TERM; echo $$ >up; while :; do sleep 0.05; done",
+    ]));
+    let child = shim.identity("up");
+    let (signal, grace_ms) = (Signal::USR1.as_raw(), 60_000);
+    rustix::process::kill_process(pid(shim.process.id()), Signal::STOP).unwrap();
+    engine.say(&ToShim::SetStop(StopSpec { signal, grace_ms }));
+    drop(engine);
+    let mut successor = Engine::begin(&shim.path("s.sock"));
+    rustix::process::kill_process(pid(shim.process.id()), Signal::CONT).unwrap();
+    assert!(matches!(successor.hear(), FromShim::Welcome(_)));
+    assert!(child.is_alive());
+    rustix::process::kill_process(pid(shim.process.id()), Signal::TERM).unwrap();
+    successor.exit();
+    successor.empty();
+    assert!(shim.process.wait().unwrap().success());
+    assert!(shim.log().contains(&"stdout usr1".to_owned()));
+}
+
+/// A shim meets engines that are newer than it.
+#[test]
+fn what_a_newer_engine_says_is_skipped() {
+    let shim = Shim::start();
+    let (mut engine, _) = shim.connect();
+    engine.spawn(shim.spawn_of(&["sleep", "1000"]));
+    engine.say(&ToShim::Unknown(0x7fff));
+    engine.say(&ToShim::Ping { nonce: 7 });
+    assert_eq!(engine.hear(), FromShim::Pong { nonce: 7 });
+    engine.say(&ToShim::Kill);
+    engine.exit();
+    engine.empty();
 }
 
 #[test]

@@ -366,35 +366,6 @@ async fn another_way_to_run_ends_what_the_former_way_ran() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_that_changed_is_how_a_stray_is_ended() {
-    let mut bench = Bench::new();
-    let said = bench.path("said");
-    let script = format!(
-        "trap 'echo usr1 >> {0}; exit' USR1; trap 'echo term >> {0}; exit' TERM; echo up >> {0}; while :; do sleep 0.05; done",
-        said.display()
-    );
-    let mut api = shell("api", &script);
-    bench.start(vec![api.clone()]).await;
-    bench
-        .wait("its traps", |_| (lines(&said) == ["up"]).then_some(()))
-        .await;
-    let pid = bench.pid("api").unwrap();
-    api.stop.signal = "SIGUSR1".to_owned();
-    let changes = bench.handle().apply(vec![api]).await.unwrap();
-    assert_eq!(changes.adjusted, ["api"]);
-    bench.crash().await;
-    bench.start(vec![]).await;
-    bench
-        .wait("the stray's end", |b| {
-            let free = std::fs::read_dir(b.path("r")).unwrap().count() == 1;
-            (!alive(pid) && free).then_some(())
-        })
-        .await;
-    assert_eq!(lines(&said), ["up", "usr1"]);
-    bench.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_that_was_rotated_away_still_counts_after_an_engine() {
     let mut bench = Bench::new();
     let mut api = shell("api", "echo I am listening; exec sleep 1000");

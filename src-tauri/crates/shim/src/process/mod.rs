@@ -9,7 +9,7 @@
 //! From then on engines come and go; the newest that said `Hello` is the one that is listened to.
 //!
 //! Its end. `Quit` with an empty tree. SIGTERM, which is how a machine that shuts down says it: the tree is ended as
-//! its `Spawn` (or the last `Stop`) said, then the shim ends. And by itself when it serves no purpose: no tree,
+//! its `Spawn` (or the last `SetStop` or `Stop`) said, then the shim ends. And by itself when it serves no purpose: no tree,
 //! no engine, no exit that somebody may still ask for, for a minute; or its socket is gone while it has no tree.
 
 mod family;
@@ -121,11 +121,12 @@ impl Shim {
             if ready.listener {
                 self.accept();
             }
-            if ready.caller {
-                self.hear_caller(now);
-            }
+            // What the engine said before it went is not lost to its successor.
             if ready.engine {
                 self.hear_engine(now);
+            }
+            if ready.caller {
+                self.hear_caller(now);
             }
             self.look();
             self.speak();
@@ -372,9 +373,11 @@ impl Shim {
                 }
             }
             ToShim::Spawn(spawn) => self.spawn(*spawn, now),
-            ToShim::Stop(stop) if Signal::from_named_raw(stop.signal).is_none() => {
-                self.refuse(Command::Stop, format!("{} is not a signal", stop.signal));
+            ToShim::Stop(stop) if !is_signal(stop) => self.refuse(Command::Stop, no_signal(stop)),
+            ToShim::SetStop(stop) if !is_signal(stop) => {
+                self.refuse(Command::SetStop, no_signal(stop));
             }
+            ToShim::SetStop(stop) => self.stop = stop,
             ToShim::Stop(stop) => {
                 self.stop = stop;
                 self.step(Input::Stop(stop), now);
@@ -399,11 +402,8 @@ impl Shim {
         if self.terminating {
             return self.refuse(Command::Spawn, "the shim was told to end".to_owned());
         }
-        if Signal::from_named_raw(spawn.stop.signal).is_none() {
-            return self.refuse(
-                Command::Spawn,
-                format!("{} is not a signal", spawn.stop.signal),
-            );
+        if !is_signal(spawn.stop) {
+            return self.refuse(Command::Spawn, no_signal(spawn.stop));
         }
         let child = match spawn::spawn(&spawn, &self.marker) {
             Ok(child) => child,
@@ -499,6 +499,14 @@ impl Shim {
             self.lose_engine();
         }
     }
+}
+
+fn is_signal(stop: StopSpec) -> bool {
+    Signal::from_named_raw(stop.signal).is_some()
+}
+
+fn no_signal(stop: StopSpec) -> String {
+    format!("{} is not a signal", stop.signal)
 }
 
 /// What of it was checked to be a signal when it arrived.

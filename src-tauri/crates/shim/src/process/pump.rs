@@ -88,6 +88,22 @@ struct Shared {
     outlet: Mutex<Outlet>,
 }
 
+impl Shared {
+    fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                sources: [Source::new(Stream::Stdout), Source::new(Stream::Stderr)],
+                buffer: Vec::new(),
+                last_output: None,
+                sink: Sink::default(),
+            }),
+            orders: Mutex::new(Vec::new()),
+            wanted: AtomicBool::new(false),
+            outlet: Mutex::new(Outlet::default()),
+        }
+    }
+}
+
 /// The main loop's hold on the pump.
 #[derive(Debug)]
 pub(super) struct Pump {
@@ -109,17 +125,7 @@ impl Pump {
         let (nudged, nudge) = io::pipe()?;
         rustix::io::ioctl_fionbio(&nudged, true)?;
         rustix::io::ioctl_fionbio(&nudge, true)?;
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                sources: [Source::new(Stream::Stdout), Source::new(Stream::Stderr)],
-                buffer: Vec::new(),
-                last_output: None,
-                sink: Sink::default(),
-            }),
-            orders: Mutex::new(Vec::new()),
-            wanted: AtomicBool::new(false),
-            outlet: Mutex::new(Outlet::default()),
-        });
+        let shared = Arc::new(Shared::new());
         let pump = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("pump".into())
@@ -250,16 +256,16 @@ impl State {
                 Order::SetLog(spec) => self.sink.set_log(spec),
                 Order::Remark(at, text) => self.sink.remark(at, &text, outlet),
                 Order::Close => {
-                    self.move_output(shared);
+                    // To the end, whoever waits: what is not read now is lost.
+                    self.move_output(outlet, || false);
                     self.close(outlet);
                 }
             }
         }
-        self.move_output(shared)
+        self.move_output(outlet, || shared.wanted.load(Ordering::Acquire))
     }
 
-    fn move_output(&mut self, shared: &Shared) -> bool {
-        let outlet = &shared.outlet;
+    fn move_output(&mut self, outlet: &Mutex<Outlet>, interrupted: impl Fn() -> bool) -> bool {
         let (mut total, mut fills) = (0, false);
         if self.buffer.is_empty() {
             self.buffer.resize(4096, 0);
@@ -269,7 +275,7 @@ impl State {
                 continue;
             };
             let mut moved = 0;
-            while moved < ROUND && !shared.wanted.load(Ordering::Acquire) {
+            while moved < ROUND && !interrupted() {
                 let n = match (&*pipe).read(&mut self.buffer) {
                     Ok(0) => {
                         source.pipe = None;
@@ -325,5 +331,28 @@ impl State {
         }
         self.sink.flush(outlet);
         self.buffer = Vec::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    /// The main loop asks for the end of an output, and wants the state; the pump may obey first.
+    #[test]
+    fn an_output_is_read_to_its_end_also_when_the_main_loop_waits() {
+        let ((out, mut stdout), (err, mut stderr)) = (io::pipe().unwrap(), io::pipe().unwrap());
+        stdout.write_all(b"last words").unwrap();
+        stderr.write_all(b"an error\n").unwrap();
+        drop((stdout, stderr));
+        let shared = Shared::new();
+        lock(&shared.orders).extend([Order::Attach(out, err), Order::Close]);
+        shared.wanted.store(true, Ordering::Release);
+        let mut state = lock(&shared.state);
+        state.round(&shared);
+        let mut lines = state.sink.last_lines();
+        lines.sort();
+        assert_eq!(lines, ["an error", "last words"]);
     }
 }

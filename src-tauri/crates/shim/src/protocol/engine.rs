@@ -51,6 +51,9 @@ pub enum ToShim {
         /// As in [`Spawn::label`].
         label: Vec<u8>,
     },
+    /// How to end the tree from now on when nobody is there to say, in place of [`Spawn::stop`]; what runs is not
+    /// touched. A shim of version 1 does not know it and goes on with what its `Spawn` said.
+    SetStop(StopSpec),
     /// A kind this version does not know.
     Unknown(u16),
 }
@@ -66,6 +69,8 @@ pub enum Command {
     Kill,
     /// [`ToShim::Quit`]
     Quit,
+    /// [`ToShim::SetStop`]
+    SetStop,
     /// Any other, by its kind on the wire.
     Other(u16),
 }
@@ -77,6 +82,7 @@ impl Command {
             Self::Stop => STOP,
             Self::Kill => KILL,
             Self::Quit => QUIT,
+            Self::SetStop => SET_STOP,
             Self::Other(kind) => kind,
         }
     }
@@ -87,6 +93,7 @@ impl Command {
             STOP => Self::Stop,
             KILL => Self::Kill,
             QUIT => Self::Quit,
+            SET_STOP => Self::SetStop,
             other => Self::Other(other),
         }
     }
@@ -140,6 +147,7 @@ const QUIT: u16 = 8;
 const PING: u16 = 9;
 const ACK_EXIT: u16 = 10;
 const SET_LABEL: u16 = 11;
+const SET_STOP: u16 = 12;
 
 impl Message for ToShim {
     fn kind(&self) -> u16 {
@@ -155,6 +163,7 @@ impl Message for ToShim {
             Self::Ping { .. } => PING,
             Self::AckExit { .. } => ACK_EXIT,
             Self::SetLabel { .. } => SET_LABEL,
+            Self::SetStop(_) => SET_STOP,
             Self::Unknown(kind) => *kind,
         }
     }
@@ -164,7 +173,7 @@ impl Message for ToShim {
         match self {
             Self::Hello { version } => w.u32(*version),
             Self::Spawn(spawn) => spawn.write(&mut w),
-            Self::Stop(stop) => stop.write(&mut w),
+            Self::Stop(stop) | Self::SetStop(stop) => stop.write(&mut w),
             Self::SetLog(log) => log.write(&mut w),
             Self::Follow { on } => w.bool(*on),
             Self::Remark { text } => w.text(text),
@@ -191,6 +200,7 @@ impl Message for ToShim {
             SET_LABEL => Self::SetLabel {
                 label: r.bytes()?.to_vec(),
             },
+            SET_STOP => Self::SetStop(StopSpec::read(&mut r)?),
             other => Self::Unknown(other),
         })
     }

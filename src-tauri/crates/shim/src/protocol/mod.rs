@@ -12,7 +12,12 @@
 //!
 //! A new engine meets old shims, because a shim lives as long as its service. So a message's fields are only
 //! ever appended, a reader ignores bytes after the fields it knows, and a kind it does not know decodes to
-//! `Unknown`, which both sides skip. [`Welcome::version`] tells the engine what the shim understands.
+//! `Unknown`, which both sides skip. [`Welcome::version`] tells the engine what the shim understands:
+//!
+//! | version | new |
+//! |---|---|
+//! | 1 | |
+//! | 2 | [`ToShim::SetStop`] |
 //!
 //! # A conversation
 //!
@@ -46,7 +51,7 @@ pub use shim::{
 };
 
 /// The version of the protocol that this code speaks.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The longest frame, without its length prefix: kind and body.
 pub const MAX_FRAME: usize = 1024 * 1024;

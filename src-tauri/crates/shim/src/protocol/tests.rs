@@ -54,6 +54,7 @@ fn to_shim() -> impl Strategy<Value = ToShim> {
         any::<u64>().prop_map(|nonce| ToShim::Ping { nonce }),
         any::<u64>().prop_map(|id| ToShim::AckExit { id }),
         bytes().prop_map(|label| ToShim::SetLabel { label }),
+        stop().prop_map(ToShim::SetStop),
     ]
 }
 
@@ -134,6 +135,7 @@ fn from_shim() -> impl Strategy<Value = FromShim> {
         Command::Stop,
         Command::Kill,
         Command::Quit,
+        Command::SetStop,
         Command::Other(77),
     ]);
     prop_oneof![

@@ -132,6 +132,15 @@ pub struct Engine {
 
 impl Engine {
     pub fn connect(path: &Path) -> (Self, Welcome) {
+        let mut engine = Self::begin(path);
+        match engine.hear() {
+            FromShim::Welcome(welcome) => (engine, *welcome),
+            other => panic!("no welcome but {other:?}"),
+        }
+    }
+
+    /// Says hello, and hears nothing yet.
+    pub fn begin(path: &Path) -> Self {
         let stream = UnixStream::connect(path).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut engine = Self {
@@ -139,10 +148,7 @@ impl Engine {
             inbox: Inbox::new(),
         };
         engine.say(&ToShim::Hello { version: VERSION });
-        match engine.hear() {
-            FromShim::Welcome(welcome) => (engine, *welcome),
-            other => panic!("no welcome but {other:?}"),
-        }
+        engine
     }
 
     pub fn say(&mut self, message: &ToShim) {

@@ -97,8 +97,8 @@ impl Actor {
             State::Running(running) => {
                 let started_at = micros(running.since_micros);
                 self.label = label;
-                // It may have changed while no engine was there.
-                self.relabel_stop();
+                // They may have changed while no engine was there.
+                self.tell_settings();
                 self.found(running.pid, started_at);
                 // Older ones that nobody heard of.
                 self.unacked

@@ -136,9 +136,12 @@ impl Actor {
         }
     }
 
-    /// How it is to be ended, should it leave the configuration while no engine runs.
-    pub(super) fn relabel_stop(&mut self) {
-        let stop = stop_spec(&self.spec);
+    /// What the shim must know of the settings without being asked to do anything: where its log goes, and how its
+    /// tree is ended, should the machine shut down or the service leave the configuration while no engine runs.
+    pub(super) fn tell_settings(&mut self) {
+        let (log, stop) = (self.log_spec(), stop_spec(&self.spec));
+        self.send(&ToShim::SetLog(log));
+        self.send(&ToShim::SetStop(stop));
         self.relabel(|label| {
             label.stop_signal = stop.signal;
             label.stop_grace_ms = stop.grace_ms;
@@ -341,6 +344,8 @@ impl Actor {
         }
         match welcome.state {
             State::Running(running) if self.machine.pid() == Some(running.pid) => {
+                // They may have changed while it could not be told.
+                self.tell_settings();
                 if self.machine.is_stopping() && !running.stopping {
                     self.stop_tree();
                 }

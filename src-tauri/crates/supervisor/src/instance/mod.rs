@@ -489,12 +489,8 @@ impl Actor {
         if old.ready != self.spec.ready || old.live != self.spec.live {
             self.forget_probes();
         }
-        if old.logs != self.spec.logs {
-            let log = self.log_spec();
-            self.send(&ToShim::SetLog(log));
-        }
-        if old.stop != self.spec.stop {
-            self.relabel_stop();
+        if old.logs != self.spec.logs || old.stop != self.spec.stop {
+            self.tell_settings();
         }
         self.look_at_gate();
         self.feed(Input::Tick);
