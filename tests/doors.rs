@@ -30,12 +30,28 @@ impl Web {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (code, url, error) = cockpit.verb(&["open", "--print-url"]).await;
         assert_eq!(code, 0, "{error}");
-        let (base, token) = url.trim().split_once("/#token=").expect("a signed-in URL");
-        Self {
+        let (base, code) = url.trim().split_once("/#code=").expect("a sign-in link");
+        let mut web = Self {
             http: reqwest::Client::new(),
             base: base.to_owned(),
-            token: token.to_owned(),
-        }
+            token: String::new(),
+        };
+        let (status, body) = web.exchange(code).await;
+        assert_eq!(status, 200, "{body}");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        body["token"].as_str().unwrap().clone_into(&mut web.token);
+        web
+    }
+
+    /// What a page does with the code of the link it was opened by.
+    async fn exchange(&self, code: &str) -> (StatusCode, String) {
+        let request = self
+            .http
+            .post(format!("{}/api/sign-in", self.base))
+            .header("origin", &self.base)
+            .json(&serde_json::json!({ "code": code }));
+        let answer = request.send().await.unwrap();
+        (answer.status(), answer.text().await.unwrap())
     }
 
     async fn get(&self, path: &str, headers: &[(&str, &str)]) -> (StatusCode, String) {
@@ -128,6 +144,59 @@ async fn the_tcp_door_asks_for_the_token_and_the_right_host() {
         .get("/openapi.json", &[("authorization", &bearer)])
         .await;
     assert_eq!(status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_link_holds_no_token_and_is_worth_one_exchange() {
+    let cockpit = Cockpit::start(QUIET).await;
+    let token = fs::read_to_string(cockpit.data().join("token")).unwrap();
+    let (_, url, _) = cockpit.verb(&["open", "--print-url"]).await;
+    assert!(!url.contains(token.trim()), "{url}");
+    let code = url.trim().split_once("/#code=").unwrap().1;
+
+    let web = Web::new(&cockpit).await;
+    assert_eq!(web.token, token.trim());
+    let elsewhere = web
+        .http
+        .post(format!("{}/api/sign-in", web.base))
+        .header("origin", "http://evil.example")
+        .json(&serde_json::json!({ "code": code }));
+    assert_eq!(elsewhere.send().await.unwrap().status(), 403);
+    assert_eq!(web.exchange(code).await.0, 200);
+    let (status, body) = web.exchange(code).await;
+    assert_eq!(status, 401);
+    assert!(body.contains("\"code\":\"sign_in_refused\""), "{body}");
+    let log = cockpit.log();
+    assert!(log.contains("a sign-in link was refused"), "{log}");
+    for secret in [token.trim(), code, &web.token] {
+        assert!(!log.contains(secret), "the log holds a secret");
+    }
+    let stranger = web
+        .http
+        .post(format!("{}/api/sign-in/codes", web.base))
+        .send();
+    assert_eq!(stranger.await.unwrap().status(), 401);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_opens_a_browser_is_told_a_code_and_never_the_token() {
+    let cockpit = Cockpit::start(QUIET).await;
+    let bin = cockpit.data().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let told = cockpit.data().join("told");
+    support::script(
+        &bin.join("xdg-open"),
+        &format!("printf '%s\n' \"$@\" > '{}'", told.display()),
+    );
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let (code, out, error) = cockpit.verb_with(&["open"], &[("PATH", &path)]).await;
+    assert_eq!((code, out.as_str()), (0, ""), "{error}");
+    let told = fs::read_to_string(told).unwrap();
+    assert!(told.starts_with("http://127.0.0.1:"), "{told}");
+    assert!(told.contains("/#code="), "{told}");
+    let token = fs::read_to_string(cockpit.data().join("token")).unwrap();
+    assert!(!told.contains(token.trim()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,7 +24,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use cockpit_api::Access;
+use cockpit_api::{Access, SignIn};
 use cockpit_config::Config;
 use cockpit_model::host::HostSample;
 use cockpit_model::verdict::{ConfigError, ConfigState, ConfigStatus, EngineInfo};
@@ -157,6 +157,7 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
     )?);
     engine.publish_opening();
     let _announcement = folder::announce(&options.data, &engine.info, &tcp)?;
+    let sign_in = SignIn::new(token.as_str());
     let access = access(&tcp, token, &engine.opened_with)?;
 
     let stopping = CancellationToken::new();
@@ -175,7 +176,7 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
     // does not answer must not keep the doors shut.
     let taken_up = tokio::time::timeout(DOORS_WAIT, &mut taking_up).await;
     let api: Arc<dyn cockpit_api::Cockpit> = Arc::new(cockpit::Door(Arc::clone(&engine)));
-    let router = cockpit_api::router(api, ui::embedded());
+    let router = cockpit_api::router(api, ui::embedded(), sign_in);
     let doors = [
         tokio::spawn(cockpit_api::serve_tcp(
             tcp,

@@ -1,4 +1,4 @@
-// Who may look: nobody without the token, and the token stays out of the address.
+// Who may look: nobody without the token, which is never in an address: a link holds a one-time code.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -62,18 +62,39 @@ test('a wrong token is refused, the right one enters and stays for this tab', as
   await heading(other).waitFor();
 });
 
-test('a signed-in link enters at once, and its token is neither in the address nor in the history', async () => {
+test('a link enters at once and once only, and its code is neither in the address nor in the history', async () => {
   const page = await browser.page();
   const link = await cockpit.signedInUrl();
-  const token = new URL(link).hash.replace('#token=', '');
-  assert.ok(token.length >= 32);
+  const code = new URL(link).hash.replace('#code=', '');
+  assert.match(code, /^[0-9a-f]{32}$/);
+  const token = readFileSync(join(cockpit.data, 'token'), 'utf8').trim();
+  assert.ok(!link.includes(token));
   await page.goto(link);
   await verdict(page).waitFor();
   await card(page, 'api').waitFor();
   assert.equal(page.url(), `${origin}/#/overview`);
   await page.getByRole('navigation').getByRole('link', { name: 'Services' }).click();
   await page.goBack();
-  assert.ok(!page.url().includes(token));
-  assert.ok(!(await page.content()).includes(token));
+  for (const secret of [code, token]) {
+    assert.ok(!page.url().includes(secret));
+    assert.ok(!(await page.content()).includes(secret));
+  }
+  await page.reload();
+  await card(page, 'api').waitFor();
   assertCalm(page);
+
+  // Whoever picked the link up elsewhere is told so, and what to do.
+  const late = await browser.page();
+  await late.goto(link);
+  await heading(late).waitFor();
+  await late.getByRole('alert').filter({ hasText: 'used before, or is too old' }).waitFor();
+  assert.equal(late.url(), `${origin}/#/overview`);
+  assert.match(await late.locator('body').innerText(), /studio-cockpit open --print-url/);
+  await picture(late, 'sign-in-refused-light-1280');
+
+  // A new one works in that very tab, where only the fragment changes.
+  await late.goto(await cockpit.signedInUrl());
+  await card(late, 'api').waitFor();
+  assert.equal(late.url(), `${origin}/#/overview`);
+  assertCalm(late, UNAUTHORIZED);
 });

@@ -258,24 +258,43 @@ impl Cockpit {
 
     /// A verb of the command line: exit code, standard output, standard error.
     pub async fn verb(&self, args: &[&str]) -> (i32, String, String) {
+        self.verb_with(args, &[]).await
+    }
+
+    /// The same with these variables in its environment.
+    pub async fn verb_with(&self, args: &[&str], env: &[(&str, &str)]) -> (i32, String, String) {
+        let mut command = Command::new(exe());
         let (verb, rest) = args.split_first().unwrap();
-        let output = Command::new(exe())
+        command
             .arg(verb)
             .args(rest)
             .arg("--data-dir")
-            .arg(self.data())
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (
-            output.status.code().unwrap(),
-            text(output.stdout),
-            text(output.stderr),
-        )
+            .arg(self.data());
+        command.envs(env.iter().copied());
+        told(command).await
     }
+}
+
+/// Runs a verb to its end: exit code, standard output, standard error.
+pub async fn told(mut command: Command) -> (i32, String, String) {
+    command.env("NO_COLOR", "1").stdin(Stdio::null());
+    let output = tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output())
+        .await
+        .expect("the verb ends")
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().expect("it ends by itself"),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+/// A stand-in for a program: a shell script with this body.
+pub fn script(path: &Path, body: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::write(path, format!("#!/bin/sh\n{body}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 impl Drop for Cockpit {

@@ -166,7 +166,7 @@ pub(super) enum Verb {
     Open {
         #[command(flatten)]
         common: Common,
-        /// Print the address instead of opening it
+        /// Print the address instead of opening it; it signs in one browser, once, within five minutes
         #[arg(long)]
         print_url: bool,
     },

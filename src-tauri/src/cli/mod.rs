@@ -12,6 +12,7 @@ mod args;
 pub mod client;
 mod failure;
 pub mod folder;
+pub mod sign_in;
 mod sse;
 mod style;
 mod verbs;

@@ -13,6 +13,7 @@ use cockpit_model::{Code, Problem};
 use serde_json::{Value, json};
 use studio_cockpit::cli::client::Client;
 use studio_cockpit::cli::folder::DataFolder;
+use studio_cockpit::cli::sign_in;
 use tokio::process::{Child, Command};
 use tokio::sync::{MutexGuard, Notify};
 use tokio::time::sleep;
@@ -82,6 +83,16 @@ impl Engine {
     /// The client of its API.
     pub(crate) const fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Its data folder.
+    pub(crate) const fn folder(&self) -> &DataFolder {
+        &self.folder
+    }
+
+    /// The configuration it was told to use.
+    pub(crate) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
     }
 
     /// A short name of the data folder, the same at each launch.
@@ -285,14 +296,12 @@ impl Engine {
         done
     }
 
-    /// The address of the UI in a browser, signed in.
+    /// The address of the UI in a browser; it signs one in, once.
     ///
     /// # Errors
-    /// When the engine has not written its address or token.
-    pub(crate) fn browser_url(&self) -> Result<String, Problem> {
-        let engine = self.folder.read_engine_file()?;
-        let token = self.folder.read_token()?;
-        Ok(format!("http://{}/#token={token}", engine.listen))
+    /// When the engine does not answer, or has not written its address.
+    pub(crate) async fn browser_url(&self) -> Result<String, Problem> {
+        sign_in::address(&self.client, &self.folder).await
     }
 }
 

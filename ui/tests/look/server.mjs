@@ -12,7 +12,7 @@ import { noise, scenes } from './scenes.mjs';
 
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
-export const TOKEN = 'look';
+const TOKEN = 'look';
 
 export function serve(sceneName, port = 0) {
   const scene = scenes[sceneName]();
@@ -27,6 +27,7 @@ export function serve(sceneName, port = 0) {
       response.end(JSON.stringify(body));
     };
     if (!url.pathname.startsWith('/api/')) return file(url.pathname, response);
+    if (url.pathname === '/api/sign-in') return json({ token: TOKEN });
     if (request.headers.authorization !== `Bearer ${TOKEN}`) {
       return json({ code: 'unauthorized', title: 'the bearer token is missing or wrong' }, 401);
     }
@@ -103,5 +104,5 @@ function file(path, response) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const server = await serve(process.argv[2] ?? 'healthy', Number(process.argv[3] ?? 4710));
-  console.log(`http://127.0.0.1:${server.address().port}/#token=${TOKEN}`);
+  console.log(`http://127.0.0.1:${server.address().port}/#code=look`);
 }

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 import { chromium } from 'playwright-core';
 
-import { serve, TOKEN } from './server.mjs';
+import { serve } from './server.mjs';
 
 const out = process.argv[2] ?? join(process.env.TMPDIR ?? '/tmp', 'cockpit-look');
 const only = process.argv[3] ?? '';
@@ -78,7 +78,7 @@ for (const [scene, name, hash, act] of shots) {
         console.error(`${file}: ${error.stack}`);
       });
       const origin = `http://127.0.0.1:${server.address().port}/`;
-      await page.goto(hash === null ? origin : `${origin}#token=${TOKEN}&${hash}`);
+      await page.goto(hash === null ? origin : `${origin}#code=look&${hash}`);
       await page.waitForSelector(hash === null ? 'form' : 'h1');
       await page.waitForTimeout(900);
       if (act === 'lose') {

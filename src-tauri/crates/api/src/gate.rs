@@ -9,7 +9,7 @@ use cockpit_model::{Code, Problem};
 
 use crate::door::Door;
 use crate::refusal::Refusal;
-use crate::router::App;
+use crate::router::{App, EXCHANGE};
 
 /// The largest request body, in bytes.
 pub(crate) const MAX_BODY: usize = 1024 * 1024;
@@ -65,22 +65,27 @@ fn screen(app: &App, request: &Request<Body>) -> Result<(), Refusal> {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse::<u64>().ok());
     if declared.is_some_and(|bytes| bytes > MAX_BODY as u64) {
-        return Err(too_large().into());
+        return Err(too_large()
+            .detail(format!("at most {MAX_BODY} bytes are taken"))
+            .into());
     }
     Ok(())
 }
 
-/// The refusal of a body over [`MAX_BODY`].
+/// The refusal of a body that is larger than what is asked takes.
 pub(crate) fn too_large() -> Problem {
     Problem::new(Code::TooLarge, "the body is too large")
-        .detail(format!("at most {MAX_BODY} bytes are taken"))
 }
 
-/// What holds no data: the two health answers and the UI's own files.
+/// What holds no data (the two health answers and the UI's own files), and where a one-time code
+/// stands for the token.
 fn is_public(app: &App, request: &Request<Body>) -> bool {
-    let read = matches!(*request.method(), Method::GET | Method::HEAD);
     let path = request.uri().path();
-    read && (matches!(path, "/healthz" | "/readyz") || app.ui.has(path))
+    match *request.method() {
+        Method::GET | Method::HEAD => matches!(path, "/healthz" | "/readyz") || app.ui.has(path),
+        Method::POST => path == EXCHANGE,
+        _ => false,
+    }
 }
 
 /// Adds the headers every answer carries; keeps those it already has.

@@ -10,6 +10,8 @@
 //! Router's gate then refuses what is private and not marked. A Router without a door therefore
 //! answers nothing private: forgetting the door fails closed.
 //!
+//! A browser gets the token by a one-time code ([`SignIn`]), never by an address that holds it.
+//!
 //! Every refusal is `application/problem+json` with a stable code ([`cockpit_model::Code`]).
 //! Everything is bounded: connections, head size and time, body size and time, points of a series,
 //! lines of a log. Live streams are pulled by the reader, so a slow one holds up only itself; what it
@@ -26,6 +28,7 @@ mod openapi;
 mod params;
 mod refusal;
 mod router;
+mod sign_in;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -37,4 +40,5 @@ pub use door::{serve_tcp, serve_unix};
 pub use openapi::document as openapi_document;
 pub use params::parse_duration;
 pub use router::router;
+pub use sign_in::{SignIn, SignInCode};
 pub use ui::Ui;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use cockpit_model::{Code, Problem};
+use cockpit_model::Problem;
 use serde::Serialize;
 
 /// What every handler returns instead of an answer.
@@ -55,7 +55,7 @@ impl IntoResponse for Refusal {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if self.problem.code == Code::Unauthorized {
+        if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"studio-cockpit\""),

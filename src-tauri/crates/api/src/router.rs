@@ -12,15 +12,20 @@ use cockpit_model::{Code, Problem};
 
 use crate::cockpit::Cockpit;
 use crate::gate::{self, MAX_BODY};
-use crate::handlers::{charts, engine, events, host, logs, services};
+use crate::handlers::{charts, engine, events, host, logs, services, sign_in};
 use crate::refusal::Refusal;
+use crate::sign_in::SignIn;
 use crate::ui::Ui;
+
+/// Where a one-time code is exchanged for the token: the one thing that is asked for without it.
+pub(crate) const EXCHANGE: &str = "/api/sign-in";
 
 /// What every handler may use.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) cockpit: Arc<dyn Cockpit>,
     pub(crate) ui: Ui,
+    pub(crate) sign_in: Arc<SignIn>,
 }
 
 /// One method on one path.
@@ -75,13 +80,22 @@ pub(crate) fn table() -> Vec<Route> {
         act("/api/login", post(engine::set_login)),
         act("/api/engine/stop", post(engine::stop)),
         read("/charts/{chart}", get(charts::chart)),
+        act("/api/sign-in/codes", post(sign_in::issue)),
+        act(
+            EXCHANGE,
+            post(sign_in::exchange).layer(DefaultBodyLimit::max(sign_in::MAX_EXCHANGE)),
+        ),
     ]
 }
 
-/// The Router over a cockpit and the UI's files. Serve it with [`crate::serve_tcp`] and
+/// The Router over a cockpit, the UI's files and the way to the token. Serve it with [`crate::serve_tcp`] and
 /// [`crate::serve_unix`]: without a door it answers 401 to everything private.
-pub fn router(cockpit: Arc<dyn Cockpit>, ui: Ui) -> Router {
-    let app = App { cockpit, ui };
+pub fn router(cockpit: Arc<dyn Cockpit>, ui: Ui, sign_in: SignIn) -> Router {
+    let app = App {
+        cockpit,
+        ui,
+        sign_in: Arc::new(sign_in),
+    };
     table()
         .into_iter()
         .fold(Router::new(), |router, route| {

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub enum Code {
     /// The request lacks the bearer token, or it is wrong.
     Unauthorized,
+    /// The one-time code of a sign-in link is wrong, used or too old.
+    SignInRefused,
     /// The Host or Origin header is not one this cockpit answers to.
     ForbiddenHost,
     /// The Origin header is foreign.
@@ -56,7 +58,7 @@ impl Code {
     /// The HTTP status this code is answered with.
     pub const fn status(self) -> u16 {
         match self {
-            Self::Unauthorized => 401,
+            Self::Unauthorized | Self::SignInRefused => 401,
             Self::ForbiddenHost | Self::ForbiddenOrigin => 403,
             Self::NotFound | Self::UnknownService => 404,
             Self::MethodNotAllowed => 405,
@@ -78,6 +80,7 @@ impl Code {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unauthorized => "unauthorized",
+            Self::SignInRefused => "sign_in_refused",
             Self::ForbiddenHost => "forbidden_host",
             Self::ForbiddenOrigin => "forbidden_origin",
             Self::NotFound => "not_found",

@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn only_the_web() {
-        assert!(is_web("http://127.0.0.1:4700/#token=abc"));
+        assert!(is_web("http://127.0.0.1:4700/#code=abc"));
         assert!(is_web("https://example.com/"));
         for bad in [
             "file:///etc/passwd",

@@ -8,6 +8,7 @@ use studio_cockpit::cli::client::encode;
 use tauri::{AppHandle, Manager};
 
 use crate::desktop::engine::Engine;
+use crate::desktop::renew::Tasks;
 use crate::desktop::window;
 
 /// An order of the menu.
@@ -77,11 +78,13 @@ pub(super) fn carry_out(app: &AppHandle, id: &str) {
         Order::Wake => engine.wake(),
         other => {
             let app = app.clone();
+            let task = app.state::<Tasks>().begin();
             tauri::async_runtime::spawn(async move {
                 if let Err(problem) = carry_out_with(&app, &engine, other).await {
                     tracing::warn!("{problem}");
                     cockpit_platform::notify::notify("Studio Cockpit", &problem.to_string());
                 }
+                drop(task);
             });
         }
     }
@@ -98,7 +101,7 @@ async fn carry_out_with(app: &AppHandle, engine: &Engine, order: Order) -> Resul
             let stop = service.actions.contains(&cockpit_model::Action::Stop);
             act(engine, &name, if stop { "stop" } else { "start" }).await?;
         }
-        Order::Browser => cockpit_platform::open::url(&engine.browser_url()?).await?,
+        Order::Browser => cockpit_platform::open::url(&engine.browser_url().await?).await?,
         Order::Login => {
             let item: Value = client.get("/api/login").await?;
             let on = item.get("on").and_then(Value::as_bool).unwrap_or(false);

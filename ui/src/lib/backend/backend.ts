@@ -54,6 +54,9 @@ export interface Backend {
 
   /** Takes the token a person typed; `null` where none is needed. */
   readonly signIn: ((token: string) => void) | null;
+
+  /** Why the link this page was opened by did not sign in; nothing where it did, or there was none. */
+  readonly refusedLink?: Problem | null;
 }
 
 /** What only the desktop application can do. */

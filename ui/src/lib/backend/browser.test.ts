@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { Refused, Unreachable } from './backend';
-import { BrowserBackend, takeTokenFromFragment } from './browser';
+import { BrowserBackend, isSignInLink, takeCodeFromFragment } from './browser';
 
 beforeEach(() => sessionStorage.clear());
 afterEach(() => vi.unstubAllGlobals());
@@ -15,7 +15,7 @@ function body(...pieces: Uint8Array[]): ReadableStream<Uint8Array> {
   });
 }
 
-describe('takeTokenFromFragment', () => {
+describe('takeCodeFromFragment', () => {
   const take = (hash: string): { kept: string | null; address: string | null } => {
     let address: string | null = null;
     const location = { hash, pathname: '/', search: '' } as Location;
@@ -24,20 +24,93 @@ describe('takeTokenFromFragment', () => {
         address = url;
       },
     } as unknown as History;
-    takeTokenFromFragment(location, history, sessionStorage);
-    return { kept: sessionStorage.getItem('studio-cockpit.token'), address };
+    takeCodeFromFragment(location, history, sessionStorage);
+    return { kept: sessionStorage.getItem('studio-cockpit.code'), address };
   };
 
-  it('keeps the token for the tab and removes it from the address', () => {
-    expect(take('#token=s%2Bcret')).toEqual({ kept: 's+cret', address: '/#/overview' });
+  it('keeps the code for the exchange and removes it from the address', () => {
+    expect(take('#code=0a1b')).toEqual({ kept: '0a1b', address: '/#/overview' });
   });
 
   it('goes where the rest of the fragment says', () => {
-    expect(take('#token=abc&/services/api/log')).toEqual({ kept: 'abc', address: '/#/services/api/log' });
+    expect(take('#code=abc&/services/api/log')).toEqual({ kept: 'abc', address: '/#/services/api/log' });
   });
 
   it('leaves other fragments alone', () => {
-    expect(take('#/services')).toEqual({ kept: null, address: null });
+    for (const hash of ['#/services', '', '#code=', '#token=abc']) {
+      expect(take(hash)).toEqual({ kept: null, address: null });
+      expect(isSignInLink(hash)).toBe(false);
+    }
+    expect(isSignInLink('#code=abc')).toBe(true);
+  });
+});
+
+describe('a sign-in link', () => {
+  type Fetch = (path: string, init: RequestInit) => Promise<Response>;
+  const json = (body: unknown, status = 200) => new Response(JSON.stringify(body), { status });
+  const token = (init: RequestInit) => new Headers(init.headers).get('authorization');
+
+  beforeEach(() => sessionStorage.setItem('studio-cockpit.code', 'c0de'));
+
+  it('is exchanged once, before anything is asked, and the token is kept for the tab', async () => {
+    const fetch = vi.fn<Fetch>(async (path) => (path === '/api/sign-in' ? json({ token: 't0' }) : json([])));
+    vi.stubGlobal('fetch', fetch);
+    const backend = new BrowserBackend();
+    await Promise.all([backend.request('GET', '/api/status'), backend.request('GET', '/api/services')]);
+    await backend.request('GET', '/api/host');
+
+    const asked = fetch.mock.calls.map(([path, init]) => [path, token(init)]);
+    expect(asked).toEqual([
+      ['/api/sign-in', null],
+      ['/api/status', 'Bearer t0'],
+      ['/api/services', 'Bearer t0'],
+      ['/api/host', 'Bearer t0'],
+    ]);
+    expect(fetch.mock.calls[0]?.[1].body).toBe('{"code":"c0de"}');
+    expect(backend.refusedLink).toBeNull();
+    expect(sessionStorage.getItem('studio-cockpit.code')).toBeNull();
+    expect(sessionStorage.getItem('studio-cockpit.token')).toBe('t0');
+  });
+
+  it('that is used up is not tried again, and says so', async () => {
+    const refusal = { code: 'sign_in_refused', title: 'this sign-in link was used before' };
+    const fetch = vi.fn<Fetch>(async (path) =>
+      path === '/api/sign-in' ? json(refusal, 401) : json({ code: 'unauthorized', title: 'no' }, 401),
+    );
+    vi.stubGlobal('fetch', fetch);
+    const backend = new BrowserBackend();
+    await expect(
+      backend.open('/api/events/stream', null, new AbortController().signal),
+    ).rejects.toBeInstanceOf(Refused);
+    await backend.request('GET', '/api/status');
+    expect(fetch.mock.calls.map(([path]) => path)).toEqual([
+      '/api/sign-in',
+      '/api/events/stream',
+      '/api/status',
+    ]);
+    expect(backend.refusedLink).toEqual(refusal);
+  });
+
+  it('outlives an engine that does not answer yet', async () => {
+    let up = false;
+    vi.stubGlobal('fetch', async (path: string) => {
+      if (!up) throw new TypeError('Failed to fetch');
+      return path === '/api/sign-in' ? json({ token: 't0' }) : json({});
+    });
+    await expect(new BrowserBackend().request('GET', '/api/status')).rejects.toBeInstanceOf(Unreachable);
+    up = true;
+    // The page may have been loaded anew meanwhile.
+    expect((await new BrowserBackend().request('GET', '/api/status')).status).toBe(200);
+    expect(sessionStorage.getItem('studio-cockpit.token')).toBe('t0');
+  });
+
+  it('gives way to a token that a person types', async () => {
+    const fetch = vi.fn<Fetch>(async () => json({}));
+    vi.stubGlobal('fetch', fetch);
+    const backend = new BrowserBackend();
+    backend.signIn('typed');
+    await backend.request('GET', '/api/status');
+    expect(fetch.mock.calls.map(([path]) => path)).toEqual(['/api/status']);
   });
 });
 

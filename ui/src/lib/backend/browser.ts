@@ -1,9 +1,11 @@
 /**
- * The backend of a browser tab. The token comes once, in the URL's fragment (which no server sees),
- * and stays in the tab's session storage: a cookie would reach every port of this machine. Streams are
- * read by `fetch`, because `EventSource` cannot send the token.
+ * The backend of a browser tab. A sign-in link holds a one-time code in its fragment (which no server
+ * sees); it is exchanged for the token before anything else is asked. The token stays in the tab's
+ * session storage: a cookie would reach every port of this machine. Streams are read by `fetch`,
+ * because `EventSource` cannot send the token.
  */
 
+import type { Problem } from '../types';
 import {
   type Answer,
   type Backend,
@@ -15,27 +17,43 @@ import {
 } from './backend';
 import { SseParser } from './sse';
 
-const KEY = 'studio-cockpit.token';
+const TOKEN = 'studio-cockpit.token';
+/** A code that is not exchanged yet: a reload or an engine that just restarts does not lose it. */
+const CODE = 'studio-cockpit.code';
+const LINK = /^#code=([^&]+)(?:&(.*))?$/;
 
-/** Takes `#token=…` out of the address bar and the history, and keeps it for this tab. */
-export function takeTokenFromFragment(location: Location, history: History, storage: Storage): void {
-  const match = /^#token=([^&]+)(?:&(.*))?$/.exec(location.hash);
+/** Takes `#code=…` out of the address bar and the history, and keeps it for the exchange. */
+export function takeCodeFromFragment(location: Location, history: History, storage: Storage): void {
+  const match = LINK.exec(location.hash);
   if (match?.[1] === undefined) return;
-  storage.setItem(KEY, decodeURIComponent(match[1]));
+  storage.setItem(CODE, match[1]);
   history.replaceState(null, '', `${location.pathname}${location.search}#${match[2] ?? '/overview'}`);
+}
+
+/** Whether a fragment is a sign-in link's. */
+export function isSignInLink(hash: string): boolean {
+  return LINK.test(hash);
 }
 
 export class BrowserBackend implements Backend {
   readonly kind = 'browser';
   readonly shell = null;
+  refusedLink: Problem | null = null;
+  private exchanging: Promise<void> | null = null;
 
   constructor(private readonly storage: Storage = sessionStorage) {}
 
   readonly signIn = (token: string): void => {
-    this.storage.setItem(KEY, token.trim());
+    this.storage.removeItem(CODE);
+    this.storage.setItem(TOKEN, token.trim());
   };
 
   async request(method: string, path: string, body?: unknown): Promise<Answer> {
+    await this.exchanged();
+    return this.send(method, path, body);
+  }
+
+  private async send(method: string, path: string, body?: unknown): Promise<Answer> {
     const headers = this.headers();
     const init: RequestInit = { method, headers, cache: 'no-store', credentials: 'omit' };
     if (body !== undefined) {
@@ -51,6 +69,7 @@ export class BrowserBackend implements Backend {
   }
 
   async open(path: string, lastEventId: string | null, signal: AbortSignal): Promise<AsyncIterable<Message>> {
+    await this.exchanged();
     const headers = this.headers();
     headers.set('accept', 'text/event-stream');
     if (lastEventId !== null) headers.set('last-event-id', lastEventId);
@@ -67,9 +86,28 @@ export class BrowserBackend implements Backend {
     return read(response.body);
   }
 
+  /** Resolves when no code waits any more. Whoever asks meanwhile waits for the one exchange. */
+  private async exchanged(): Promise<void> {
+    const code = this.storage.getItem(CODE);
+    if (code === null) return;
+    this.exchanging ??= this.exchange(code).finally(() => {
+      this.exchanging = null;
+    });
+    await this.exchanging;
+  }
+
+  private async exchange(code: string): Promise<void> {
+    // Nobody there: the code is kept, and the next request tries again.
+    const answer = await this.send('POST', '/api/sign-in', { code });
+    this.storage.removeItem(CODE);
+    const token = (answer.body as { token?: unknown } | null)?.token;
+    if (answer.status === 200 && typeof token === 'string') this.storage.setItem(TOKEN, token);
+    else this.refusedLink = problemOf(answer);
+  }
+
   private headers(): Headers {
     const headers = new Headers({ accept: 'application/json' });
-    const token = this.storage.getItem(KEY);
+    const token = this.storage.getItem(TOKEN);
     if (token !== null) headers.set('authorization', `Bearer ${token}`);
     return headers;
   }

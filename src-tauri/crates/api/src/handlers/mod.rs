@@ -6,3 +6,4 @@ pub(crate) mod events;
 pub(crate) mod host;
 pub(crate) mod logs;
 pub(crate) mod services;
+pub(crate) mod sign_in;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{Entry, fake, request, sample};
-use crate::router::table;
+use crate::router::{EXCHANGE, table};
 
 fn document() -> Value {
     serde_json::from_str(&crate::openapi_document()).unwrap()
@@ -189,12 +189,15 @@ async fn what_is_answered_is_what_is_described() {
             .replace("{name}", "api")
             .replace("{model}", "m")
             .replace("{chart}", "memory.png");
-        let body = if path == "/api/login" {
-            r#"{"on":true}"#
-        } else {
-            ""
+        let code = entry.post("/api/sign-in/codes", "").await.json()["code"].clone();
+        let body = match route.path {
+            "/api/login" => r#"{"on":true}"#.to_owned(),
+            EXCHANGE => json!({ "code": code }).to_string(),
+            _ => String::new(),
         };
-        let got = entry.ask(request(route.method.as_str(), &path, body)).await;
+        let got = entry
+            .ask(request(route.method.as_str(), &path, &body))
+            .await;
         let pointer = route.method.as_str().to_lowercase();
         let operation = &document["paths"][route.path][pointer];
         let response = &operation["responses"][got.status.as_str()];

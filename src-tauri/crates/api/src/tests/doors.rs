@@ -8,10 +8,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Fake, Feed, fake, ui};
-use crate::{Access, router, serve_tcp, serve_unix};
-
-const TOKEN: &str = "s3cret-t0ken";
+use super::{Fake, Feed, TOKEN, fake, ui};
+use crate::{Access, SignIn, router, serve_tcp, serve_unix};
 
 struct Tcp {
     port: u16,
@@ -32,7 +30,7 @@ async fn tcp() -> Tcp {
         allowed_origins: Vec::new(),
     };
     let (stop, stopped) = oneshot::channel::<()>();
-    let router = router(fake.clone(), ui());
+    let router = router(fake.clone(), ui(), SignIn::new(TOKEN));
     let serving = tokio::spawn(serve_tcp(listener, router, access, async {
         let _ = stopped.await;
     }));
@@ -147,9 +145,13 @@ async fn over_the_unix_socket_no_token_is_needed() {
     let listener = UnixListener::bind(&path).unwrap();
     let (fake, _feed) = fake();
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(serve_unix(listener, router(fake, ui()), async {
-        let _ = stopped.await;
-    }));
+    let serving = tokio::spawn(serve_unix(
+        listener,
+        router(fake, ui(), SignIn::new(TOKEN)),
+        async {
+            let _ = stopped.await;
+        },
+    ));
     let ask = |head: String| {
         let path = path.clone();
         async move { exchange(UnixStream::connect(path).await.unwrap(), &head).await }

@@ -13,6 +13,7 @@ mod exposition;
 mod refusals;
 mod routes;
 mod sample;
+mod sign_in;
 mod streams;
 
 use std::borrow::Cow;
@@ -33,7 +34,9 @@ use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
 use crate::door::Door;
-use crate::{Chart, ChartFormat, Cockpit, Live, LoginItem, Plan, Ui, router};
+use crate::{Chart, ChartFormat, Cockpit, Live, LoginItem, Plan, SignIn, Ui, router};
+
+pub(crate) const TOKEN: &str = "s3cret-t0ken";
 
 /// A cockpit with two services that does what it is told at once, and notes what it was asked.
 pub(crate) struct Fake {
@@ -281,7 +284,7 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn new(fake: Arc<Fake>) -> Self {
         Self {
-            router: router(fake, ui()),
+            router: router(fake, ui(), SignIn::new(TOKEN)),
             authorized: true,
             close: watch::Sender::new(false),
         }

@@ -5,7 +5,7 @@ use cockpit_model::{Code, Problem};
 use proptest::prelude::*;
 
 use super::{Entry, fake, request};
-use crate::router::table;
+use crate::router::{EXCHANGE, table};
 
 #[tokio::test]
 async fn everything_private_needs_the_token() {
@@ -20,6 +20,12 @@ async fn everything_private_needs_the_token() {
         let got = entry.ask(request(route.method.as_str(), &path, "")).await;
         if matches!(route.path, "/healthz" | "/readyz") {
             assert_eq!(got.status, 200, "{path}");
+        } else if route.path == EXCHANGE {
+            // What it wants instead of the token is a code.
+            assert_eq!(
+                (got.status.as_u16(), got.code().as_str()),
+                (400, "bad_request")
+            );
         } else {
             assert_eq!(
                 (got.status.as_u16(), got.code().as_str()),
@@ -33,6 +39,8 @@ async fn everything_private_needs_the_token() {
     assert_eq!(entry.get("/api/nothing").await.status, 401);
     assert_eq!(entry.post("/", "").await.status, 401);
     assert_eq!(entry.post("/healthz", "").await.status, 401);
+    assert_eq!(entry.get(EXCHANGE).await.status, 401);
+    assert_eq!(entry.post("/api/sign-in/", "").await.status, 401);
     assert_eq!(fake.asked(), [""; 0]);
 }
 
@@ -40,7 +48,7 @@ async fn everything_private_needs_the_token() {
 async fn a_router_without_a_door_fails_closed() {
     use tower::ServiceExt;
     let (fake, _feed) = fake();
-    let router = crate::router(fake, super::ui());
+    let router = crate::router(fake, super::ui(), crate::SignIn::new(super::TOKEN));
     let response = router
         .oneshot(request("GET", "/api/status", ""))
         .await
