@@ -1,3 +1,8 @@
 //! What a request to a model used, what it cost, and how many of them spread.
 //!
 //! **Invariant:** no I/O and no clock; nothing here panics on what a provider sends.
+//!
+//! - [`percentile`] and [`sketch`]: how values spread, exactly and approximately, by the same rank.
+
+pub mod percentile;
+pub mod sketch;
