@@ -1,6 +1,6 @@
 /**
- * The one clock of the screens: ticks once a second on the second, so that every figure on the screen
- * changes in the same redraw; stands still while nobody looks.
+ * The one clock of the screens. It ticks once a second, and while figures come it ticks with them: so
+ * everything that changes with time changes in the same redraw. It stands still while nobody looks.
  */
 class Clock {
   /** The time of day. */
@@ -13,26 +13,37 @@ class Clock {
     return this.frozen ?? this.real;
   }
 
+  private running = false;
   private timer: ReturnType<typeof setTimeout> | null = null;
 
   start(): () => void {
     const seen = (): void => {
       if (document.hidden) this.halt();
-      else this.tick();
+      else this.tick(1_000);
     };
     document.addEventListener('visibilitychange', seen);
-    this.tick();
+    this.running = true;
+    this.tick(1_000);
     return () => {
       document.removeEventListener('visibilitychange', seen);
+      this.running = false;
       this.halt();
     };
   }
 
-  private tick = (): void => {
+  /** Figures are shown now. The next are waited for a little longer than they take. */
+  beat(): void {
+    if (this.running && !document.hidden) this.tick(1_250);
+  }
+
+  private tick(nextMs: number): void {
     this.halt();
-    this.real = Date.now();
-    this.timer = setTimeout(this.tick, 1_000 - (this.real % 1_000) + 2);
-  };
+    const now = Date.now();
+    // Ticks come a little early or late; the seconds that are shown follow one another all the same.
+    const expected = this.real + 1_000;
+    this.real = Math.abs(now - expected) < 500 ? expected : now;
+    this.timer = setTimeout(() => this.tick(1_000), nextMs);
+  }
 
   private halt(): void {
     if (this.timer !== null) clearTimeout(this.timer);

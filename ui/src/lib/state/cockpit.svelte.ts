@@ -9,8 +9,10 @@
 
 import { ask, type Backend, follow, type Following, type Link, Refused, Unreachable } from '../backend';
 import type { Message } from '../backend/backend';
+import { time } from '../text/format';
 import { isHistory } from '../text/words';
 import type { Event, HostSample, HostView, Mark, Series, Service, Status } from '../types';
+import { clock } from './clock.svelte';
 import { EMPTY_SERIES, extend } from './host-series';
 
 const MAX_EVENTS = 200;
@@ -19,8 +21,12 @@ const MAX_MARKS = 100;
 const SILENT_MS = 8_000;
 /** A connection that takes this long to open is no connection. */
 const OPENING_MS = 3_000;
-/** Figures wait at most this long for their redraw. */
+/** Figures are redrawn no more often than this. */
 const FIGURES_EVERY_MS = 1_000;
+/** What one tick of the engine measures comes as several messages; so long they are gathered. */
+const GATHER_MS = 40;
+/** The charts get a new point with each step of their series, and no later than this. */
+const POINT_AFTER_MS = 10_000;
 
 export const WINDOWS = { '15m': 900_000, '1h': 3_600_000, '24h': 86_400_000 } as const;
 export type WindowName = keyof typeof WINDOWS;
@@ -68,7 +74,6 @@ export class Cockpit {
 
   start(): void {
     this.stop();
-    this.watchTimer = setInterval(() => this.watch(), 1_000);
     this.following = follow(this.backend, '/api/events/stream', {
       message: (message) => this.message(message),
       link: (link) => this.linked(link),
@@ -78,8 +83,15 @@ export class Cockpit {
   stop(): void {
     this.following?.close();
     this.following = null;
+    this.rest();
+  }
+
+  /** Nothing is to be shown or watched; the snapshot that comes next has all that waits. */
+  private rest(): void {
     if (this.figuresTimer !== null) clearTimeout(this.figuresTimer);
     this.figuresTimer = null;
+    this.waiting.clear();
+    this.waitingHost = null;
     if (this.watchTimer !== null) clearInterval(this.watchTimer);
     this.watchTimer = null;
   }
@@ -126,6 +138,8 @@ export class Cockpit {
   private linked(link: Link): void {
     this.link = link;
     this.openingSince = link.state === 'connecting' ? Date.now() : null;
+    if (link.state === 'paused') this.rest();
+    else this.watchTimer ??= setInterval(() => this.watch(), 1_000);
     switch (link.state) {
       case 'live':
         this.heard();
@@ -284,7 +298,7 @@ export class Cockpit {
 
   private schedule(): void {
     if (this.figuresTimer !== null) return;
-    const wait = Math.max(0, this.figuresAt + FIGURES_EVERY_MS - Date.now());
+    const wait = Math.max(GATHER_MS, this.figuresAt + FIGURES_EVERY_MS - Date.now());
     this.figuresTimer = setTimeout(() => this.flush(), wait);
   }
 
@@ -299,10 +313,22 @@ export class Cockpit {
     }
     if (this.waitingHost !== null) {
       this.host = this.waitingHost;
-      this.series = extend(this.series, this.waitingHost, this.services, WINDOWS[this.window]);
+      if (isDue(this.series, this.host)) {
+        this.series = extend(this.series, this.host, this.services, WINDOWS[this.window]);
+      }
       this.waitingHost = null;
     }
+    clock.beat();
   }
+}
+
+/** Whether a sample would move the charts: within a step they are not drawn anew. */
+function isDue(series: Series, sample: HostSample): boolean {
+  const last = series.at_ms[series.at_ms.length - 1];
+  // Samples come a little early or late.
+  return (
+    last === undefined || (time(sample.at) ?? 0) - last >= Math.min(series.step_ms, POINT_AFTER_MS) - 100
+  );
 }
 
 /** What of a service must be shown at once when it changes: everything but figures. */

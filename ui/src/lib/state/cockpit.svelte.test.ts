@@ -5,6 +5,7 @@ import { at, host, instance, NOW, service, status } from '../../testing/fixtures
 import type { Answer } from '../backend';
 import { Refused, Unreachable } from '../backend';
 import type { Series } from '../types';
+import { clock } from './clock.svelte';
 import { Cockpit } from './cockpit.svelte';
 import { EMPTY_SERIES, extend } from './host-series';
 
@@ -47,7 +48,7 @@ describe('Cockpit', () => {
 
     backend.send({ type: 'service', service: cpu(50) });
     await settle();
-    await vi.advanceTimersByTimeAsync(0);
+    await vi.advanceTimersByTimeAsync(50);
     expect(c.service('api')?.instances[0]?.cpu_percent).toBe(50);
     backend.send({ type: 'service', service: cpu(60) });
     await vi.advanceTimersByTimeAsync(500);
@@ -62,6 +63,75 @@ describe('Cockpit', () => {
     // What waited before the change must not come after it.
     await vi.advanceTimersByTimeAsync(2_000);
     expect(c.service('api')?.state).toBe('degraded');
+  });
+
+  it('shows what one tick of the engine measured, and the time, in one redraw', async () => {
+    const stop = clock.start();
+    const backend = engine();
+    const c = await started(backend);
+    const redraws: [number, number | undefined, number | null | undefined][] = [];
+    const root = $effect.root(() => {
+      $effect(() => {
+        redraws.push([clock.real - NOW, c.host?.cpu.percent, c.service('api')?.instances[0]?.cpu_percent]);
+      });
+    });
+    await vi.advanceTimersByTimeAsync(300);
+    redraws.length = 0;
+    for (const n of [1, 2, 3]) {
+      backend.send({ type: 'host', host: host({ cpu: { ...host().cpu, percent: n } }) });
+      await vi.advanceTimersByTimeAsync(7);
+      backend.send({ type: 'service', service: service({ instances: [instance({ cpu_percent: n * 10 })] }) });
+      // Early once, late once.
+      await vi.advanceTimersByTimeAsync(n === 1 ? 960 : 1_020);
+    }
+    root();
+    stop();
+    expect(redraws).toEqual([
+      [expect.any(Number), 1, 10],
+      [expect.any(Number), 2, 20],
+      [expect.any(Number), 3, 30],
+    ]);
+    const seconds = redraws.map(([at]) => at);
+    expect(seconds.map((at) => at - (seconds[0] ?? 0))).toEqual([0, 1_000, 2_000]);
+  });
+
+  it('does nothing while nobody looks, and then shows what is', async () => {
+    const backend = engine();
+    const c = await started(backend);
+    backend.send({ type: 'host', host: host({ cpu: { ...host().cpu, percent: 77 } }) });
+    await settle();
+    const hidden = vi.spyOn(document, 'hidden', 'get').mockReturnValue(true);
+    document.dispatchEvent(new Event('visibilitychange'));
+    expect(vi.getTimerCount()).toBe(0);
+    expect(backend.stream.signal.aborted).toBe(true);
+
+    backend.on('GET /api/host', {
+      ...host({ cpu: { ...host().cpu, percent: 88 } }),
+      series: { step_ms: 6_000, at_ms: [NOW], values: { cpu_percent: [88] } },
+    });
+    hidden.mockReturnValue(false);
+    document.dispatchEvent(new Event('visibilitychange'));
+    await settle();
+    expect(c.host?.cpu.percent).toBe(88);
+    expect(c.series.at_ms).toEqual([NOW]);
+    hidden.mockRestore();
+  });
+
+  it('moves the charts with each step of their series only', async () => {
+    const backend = engine();
+    backend.on('GET /api/host', { ...host(), series: { step_ms: 6_000, at_ms: [NOW - 6_000], values: {} } });
+    const c = await started(backend);
+    let drawn = 0;
+    let before = c.series;
+    for (let s = 0; s < 30; s += 1) {
+      backend.send({ type: 'host', host: host({ at: at(s * 1_000) }) });
+      await vi.advanceTimersByTimeAsync(1_000);
+      if (c.series !== before) drawn += 1;
+      before = c.series;
+    }
+    expect(drawn).toBe(5);
+    expect(c.series.at_ms.at(-1)).toBe(NOW + 24_000);
+    expect(c.host?.at).toBe(at(29_000));
   });
 
   it('takes away a removed service and puts a new one where the configuration has it', async () => {
