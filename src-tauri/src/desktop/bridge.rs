@@ -13,6 +13,7 @@ use tauri::async_runtime::JoinHandle;
 use tauri::ipc::Channel;
 
 use super::engine::Engine;
+use super::renew::Tasks;
 
 /// An answer of the engine; the screens parse the body.
 #[derive(Serialize)]
@@ -28,10 +29,12 @@ pub(crate) struct Answer {
 #[tauri::command]
 pub(crate) async fn api(
     engine: State<'_, Arc<Engine>>,
+    tasks: State<'_, Tasks>,
     method: String,
     path: String,
     body: Option<String>,
 ) -> Result<Answer, String> {
+    let _task = tasks.begin();
     let sent = engine
         .client()
         .request(&method, &path, body.map(Into::into))
@@ -165,7 +168,11 @@ pub(crate) const fn app_info() -> AppInfo {
 /// # Errors
 /// Why it could not be done, in words.
 #[tauri::command]
-pub(crate) async fn upgrade_engine(engine: State<'_, Arc<Engine>>) -> Result<(), String> {
+pub(crate) async fn upgrade_engine(
+    engine: State<'_, Arc<Engine>>,
+    tasks: State<'_, Tasks>,
+) -> Result<(), String> {
+    let _task = tasks.begin();
     engine
         .upgrade()
         .await

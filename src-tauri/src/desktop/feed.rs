@@ -12,10 +12,11 @@ use cockpit_model::{Event, EventBody, Problem, Service, Status};
 use futures_util::StreamExt;
 use serde_json::Value;
 use studio_cockpit::cli::client::Message;
-use tauri::AppHandle;
+use tauri::{AppHandle, Manager};
 use tokio::time::sleep;
 
 use super::engine::Engine;
+use super::renew::Tasks;
 use super::tray::Tray;
 
 /// What the menubar is drawn from.
@@ -56,10 +57,12 @@ pub(crate) async fn follow(app: AppHandle, engine: Arc<Engine>, tray: Option<Tra
         }
     };
     let mut delay = FIRST_DELAY;
-    engine.leave_demo().await;
     loop {
         show(View::Away("Starting the engine…".to_owned()));
-        match engine.ensure().await {
+        let start = app.state::<Tasks>().begin();
+        let ready = engine.ensure().await;
+        drop(start);
+        match ready {
             Err(problem) => {
                 tracing::error!("{problem}");
                 show(View::Away(sentence(&problem)));

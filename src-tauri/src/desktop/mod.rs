@@ -6,13 +6,15 @@
 //! be killed at any time. At its start it attaches to the engine of its data folder, or starts one
 //! ([`engine`]). One task follows the engine's live events and keeps a small picture of it for the
 //! menubar ([`feed`] → [`tray`]). The window is a webview made when asked for and destroyed when
-//! closed ([`window`]); its screens reach the engine through a handful of commands ([`bridge`]).
+//! closed ([`window`]); its screens reach the engine through a handful of commands ([`bridge`]). What a
+//! webview leaves behind on Linux goes with the process: it then starts itself anew ([`renew`]).
 //!
 //! **Invariant:** only this folder knows Tauri.
 
 mod bridge;
 mod engine;
 mod feed;
+mod renew;
 mod tray;
 mod window;
 
@@ -25,6 +27,7 @@ use tauri::{App, AppHandle, Manager, RunEvent, WindowEvent};
 
 use self::bridge::Subscriptions;
 use self::engine::Engine;
+use self::renew::Tasks;
 use self::tray::Tray;
 
 /// Opens the Studio Cockpit: window and menubar. Starts the engine if none runs.
@@ -37,6 +40,9 @@ struct Args {
     /// The configuration; `cockpit.toml` in the data folder unless given.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Goes on without a window where a process before this one left off.
+    #[arg(long = renew::FLAG, hide = true)]
+    after_window: bool,
 }
 
 /// Runs the app until the person quits it.
@@ -55,6 +61,9 @@ pub(crate) fn run() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
+    if args.after_window {
+        renew::adopt_children();
+    }
     let engine = match Engine::locate(args.data_dir.as_deref(), args.config) {
         Ok(engine) => Arc::new(engine),
         Err(problem) => {
@@ -66,6 +75,7 @@ pub(crate) fn run() -> ExitCode {
         .plugin(single_instance(&engine))
         .manage(Arc::clone(&engine))
         .manage(Subscriptions::default())
+        .manage(Tasks::default())
         .invoke_handler(tauri::generate_handler![
             bridge::api,
             bridge::subscribe,
@@ -74,7 +84,7 @@ pub(crate) fn run() -> ExitCode {
             bridge::upgrade_engine,
         ])
         .setup(move |app| {
-            set_up(app, engine);
+            set_up(app, engine, args.after_window);
             Ok(())
         })
         .build(tauri::generate_context!());
@@ -110,7 +120,7 @@ fn single_instance(engine: &Engine) -> tauri::plugin::TauriPlugin<tauri::Wry> {
         .build()
 }
 
-fn set_up(app: &App, engine: Arc<Engine>) {
+fn set_up(app: &App, engine: Arc<Engine>, after_window: bool) {
     let handle = app.handle();
     // Without a place for the icon the app still has its window.
     let tray = match Tray::build(handle) {
@@ -121,8 +131,16 @@ fn set_up(app: &App, engine: Arc<Engine>) {
         }
     };
     handle.manage(InMenubar(tray.is_some()));
-    window::open(handle, None);
-    tauri::async_runtime::spawn(feed::follow(handle.clone(), engine, tray));
+    if !after_window || tray.is_none() {
+        window::open(handle, None);
+    }
+    let app = handle.clone();
+    tauri::async_runtime::spawn(async move {
+        if !after_window {
+            engine.leave_demo().await;
+        }
+        feed::follow(app, engine, tray).await;
+    });
 }
 
 /// Whether there is an icon to come back by when the window is closed.
@@ -140,6 +158,10 @@ fn on_event(app: &AppHandle, event: RunEvent) {
         } => {
             app.state::<Subscriptions>().end_all();
             window::closed(app);
+            // With no icon to come back by, the app ends now.
+            if app.state::<InMenubar>().0 {
+                renew::when_idle(app);
+            }
         }
         #[cfg(target_os = "macos")]
         RunEvent::Reopen { .. } => window::open(app, None),

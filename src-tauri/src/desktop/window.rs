@@ -3,6 +3,8 @@
 use tauri::webview::NewWindowResponse;
 use tauri::{AppHandle, Manager, Url, WebviewUrl, WebviewWindow, WebviewWindowBuilder};
 
+use super::renew::Tasks;
+
 /// Its label; the capabilities in `tauri.conf.json` name it.
 const LABEL: &str = "main";
 
@@ -42,9 +44,12 @@ fn build(app: &AppHandle, place: Option<&str>) -> tauri::Result<()> {
         .min_inner_size(1000.0, 640.0)
         .center()
         .on_navigation(is_ours)
-        .on_new_window(|url, _| {
-            open_in_browser(url);
-            NewWindowResponse::Deny
+        .on_new_window({
+            let app = app.clone();
+            move |url, _| {
+                open_in_browser(&app, url);
+                NewWindowResponse::Deny
+            }
         })
         .on_page_load(|window, load| {
             // A reloaded page has forgotten the streams of the one before.
@@ -73,11 +78,13 @@ fn is_ours(url: &Url) -> bool {
 }
 
 /// A link leads to the person's browser.
-fn open_in_browser(url: Url) {
+fn open_in_browser(app: &AppHandle, url: Url) {
+    let task = app.state::<Tasks>().begin();
     tauri::async_runtime::spawn(async move {
         if let Err(problem) = cockpit_platform::open::url(url.as_str()).await {
             tracing::warn!("{problem}");
         }
+        drop(task);
     });
 }
 
