@@ -27,7 +27,7 @@ pub enum Opened {
         /// What was wrong with it.
         why: String,
     },
-    /// It cannot be opened for writing. [`StateDb`](crate::StateDb) holds what it could read, and changes, until
+    /// It cannot be opened for writing, or is of a newer version, and is left as it is. [`StateDb`](crate::StateDb) holds what it could read, and changes, until
     /// the program ends; [`Telemetry`](crate::Telemetry) tries again by itself.
     Unavailable {
         /// Why not.
@@ -108,16 +108,8 @@ fn prepare(connection: &mut Connection, path: &Path, schema: &Schema) -> Result<
     connection
         .busy_timeout(Duration::from_secs(5))
         .map_err(opening)?;
-    let found: i64 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(opening)?;
-    if found > schema.version() {
-        return Err(Error::Newer {
-            path: path.to_owned(),
-            found,
-            known: schema.version(),
-        });
-    }
+    let found = layout(connection).map_err(opening)?;
+    understood(found, path, schema)?;
     connection.execute_batch(schema.settings).map_err(opening)?;
     if path
         .metadata()
@@ -126,6 +118,23 @@ fn prepare(connection: &mut Connection, path: &Path, schema: &Schema) -> Result<
         check(connection).map_err(opening)?;
     }
     migrate(connection, schema, found).map_err(opening)
+}
+
+/// The version of a file's layout.
+pub(crate) fn layout(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Refuses a layout that is newer than what is known here.
+pub(crate) fn understood(found: i64, path: &Path, schema: &Schema) -> Result<(), Error> {
+    if found > schema.version() {
+        return Err(Error::Newer {
+            path: path.to_owned(),
+            found,
+            known: schema.version(),
+        });
+    }
+    Ok(())
 }
 
 /// SQLite's own check of the whole file, without comparing indexes with their tables.

@@ -41,13 +41,13 @@ pub struct StateDb {
 impl StateDb {
     /// Opens or makes the database at `path`, whose folder must be there.
     ///
-    /// A damaged file is set aside. One that cannot be written is read if it can be, and then this
-    /// answers from memory: [`Opened::Unavailable`]; every change then holds until the program ends
-    /// and returns [`Error::NotDurable`].
+    /// A damaged file is set aside. One that cannot be written, or that a newer version of the program
+    /// wrote, is left as it is and read as far as it is understood, and then this answers from memory:
+    /// [`Opened::Unavailable`]; every change then holds until the program ends and returns
+    /// [`Error::NotDurable`].
     ///
     /// # Errors
-    /// [`Error::Newer`] for a file of a newer version, [`Error::SetAside`] when a damaged one cannot
-    /// be renamed.
+    /// When not even memory can be had.
     pub fn open(path: impl AsRef<Path>) -> Result<(Self, Opened), Error> {
         let path = path.as_ref();
         match database::open(path, &SCHEMA) {
@@ -58,7 +58,6 @@ impl StateDb {
                 },
                 opened,
             )),
-            Err(error @ (Error::Newer { .. } | Error::SetAside { .. })) => Err(error),
             Err(error) => {
                 let why = error.to_string();
                 let mut memory = Connection::open_in_memory()?;

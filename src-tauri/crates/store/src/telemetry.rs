@@ -13,7 +13,7 @@ use cockpit_model::host::{HostSample, InstanceUse, Series};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use crate::database::Opened;
+use crate::database::{self, Opened};
 use crate::encode;
 use crate::error::{Error, is_damage};
 use crate::events;
@@ -97,12 +97,12 @@ struct Inner {
 impl Telemetry {
     /// Opens or makes the database at `path`, whose folder must be there, and starts its writer.
     ///
-    /// A damaged file is set aside. When it cannot be opened otherwise, this is
-    /// [`Opened::Unavailable`], and the writer tries again by itself.
+    /// A damaged file is set aside. When it cannot be opened otherwise, or a newer version of the
+    /// program wrote it, it is left as it is: this is [`Opened::Unavailable`], and the writer tries
+    /// again by itself.
     ///
     /// # Errors
-    /// [`Error::Newer`] for a file of a newer version, [`Error::SetAside`] when a damaged one cannot
-    /// be renamed.
+    /// When there is no thread for the writer.
     pub fn open(path: impl AsRef<Path>) -> Result<(Self, Opened), Error> {
         Self::open_with(path, Options::default())
     }
@@ -115,7 +115,7 @@ impl Telemetry {
         let path = path.as_ref().to_owned();
         let shared = Arc::new(Shared::default());
         let (writer, opened, last_seq) =
-            writer::Writer::open(path.clone(), options, Arc::clone(&shared))?;
+            writer::Writer::open(path.clone(), options, Arc::clone(&shared));
         let (queue, commands) = mpsc::sync_channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("telemetry-writer".to_owned())
@@ -308,6 +308,8 @@ impl Telemetry {
                 })?;
             connection.execute_batch("PRAGMA cache_size = -512; PRAGMA query_only = 1;")?;
             connection.busy_timeout(Duration::from_secs(2))?;
+            let layout = database::layout(&connection)?;
+            database::understood(layout, &inner.path, &writer::SCHEMA)?;
             *reader = Some((generation, connection));
         }
         let Some((_, connection)) = reader.as_ref() else {

@@ -24,7 +24,7 @@ use crate::events;
 use crate::telemetry::{Options, Shared, lock, meta};
 use crate::tiers::{self, TIERS, Tier};
 
-const SCHEMA: Schema = Schema {
+pub(crate) const SCHEMA: Schema = Schema {
     migrations: &["
         CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) WITHOUT ROWID;
         -- Services and volumes, so that a row can call them by number.
@@ -138,7 +138,7 @@ impl Writer {
         path: PathBuf,
         options: Options,
         shared: Arc<Shared>,
-    ) -> Result<(Self, Opened, u64), Error> {
+    ) -> (Self, Opened, u64) {
         let mut writer = Self {
             path,
             options,
@@ -156,7 +156,6 @@ impl Writer {
         };
         let opened = match writer.connect() {
             Ok(opened) => opened,
-            Err(error @ (Error::Newer { .. } | Error::SetAside { .. })) => return Err(error),
             Err(error) => {
                 let why = error.to_string();
                 writer.failed(&why);
@@ -164,7 +163,7 @@ impl Writer {
             }
         };
         let last_seq = writer.highest_seq;
-        Ok((writer, opened, last_seq))
+        (writer, opened, last_seq)
     }
 
     /// Opens the file and takes over what it holds; what is in memory stays.

@@ -65,17 +65,34 @@ fn truncate(path: &Path) {
 }
 
 #[test]
-fn a_newer_layout_is_refused() {
+fn a_newer_layout_is_left_alone_and_named_until_it_is_moved_away() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("telemetry.db");
     drop(Telemetry::open(&path).unwrap());
     let connection = rusqlite::Connection::open(&path).unwrap();
-    connection.pragma_update(None, "user_version", 7).unwrap();
+    connection.pragma_update(None, "user_version", 777).unwrap();
     drop(connection);
+    let before = fs::read(&path).unwrap();
+    let (telemetry, opened) = Telemetry::open_with(&path, impatient()).unwrap();
+    let Opened::Unavailable { why } = opened else {
+        panic!("{opened:?}");
+    };
+    assert!(why.contains("newer version"), "{why}");
+    telemetry.record_event(&event(1, T0, "api"));
     assert!(matches!(
-        Telemetry::open(&path).unwrap_err(),
-        Error::Newer { found: 7, .. }
+        telemetry.flush().unwrap_err(),
+        Error::Newer { found: 777, .. }
     ));
+    assert!(matches!(
+        telemetry.events(10, None).unwrap_err(),
+        Error::Newer { found: 777, .. }
+    ));
+    assert_eq!(telemetry.stats().last_error, Some(why));
+    assert_eq!(fs::read(&path).unwrap(), before);
+    // As the remedy says.
+    fs::rename(&path, folder.path().join("away.db")).unwrap();
+    eventually(|| telemetry.stats().last_error.is_none());
+    assert_eq!(telemetry.events(10, None).unwrap().len(), 1);
 }
 
 #[test]
