@@ -1,25 +1,27 @@
 //! Judges the services together: dependencies exist and have an order, no address is used twice.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use crate::CockpitConfig;
 use crate::address::Address;
 use crate::fields::At;
-use crate::later::Later;
 use crate::report::{Finding, Report};
 use crate::service::Placed;
 use crate::suggest;
 
+/// Where the cockpit itself listens.
+pub(crate) struct Doors<'a> {
+    pub(crate) cockpit: &'a At<CockpitConfig>,
+    pub(crate) gateway: Option<At<SocketAddr>>,
+    pub(crate) otlp: Option<At<SocketAddr>>,
+}
+
 /// Reports what is wrong between the parts.
-pub(crate) fn together(
-    report: &Report<'_>,
-    cockpit: &At<CockpitConfig>,
-    services: &[Placed],
-    later: &Later,
-) {
+pub(crate) fn together(report: &Report<'_>, doors: &Doors<'_>, services: &[Placed]) {
     dependencies(report, services);
-    balanced(report, cockpit.value.allow_remote, services);
-    addresses(report, cockpit, services, later);
+    balanced(report, doors.cockpit.value.allow_remote, services);
+    addresses(report, doors, services);
 }
 
 /// The address of a service with replicas is bound by the cockpit, not by the service.
@@ -138,24 +140,29 @@ fn mark(marks: &mut [bool], at: usize, value: bool) {
     }
 }
 
-fn addresses(report: &Report<'_>, cockpit: &At<CockpitConfig>, services: &[Placed], later: &Later) {
-    let mut taken: Vec<(String, At<Address>)> = vec![(
-        "cockpit".to_owned(),
-        At {
-            value: cockpit.value.listen.into(),
-            span: cockpit.span.clone(),
-        },
-    )];
-    let gateway = later.gateway.as_ref().map(|g| At {
-        value: g.value.listen.into(),
-        span: g.span.clone(),
-    });
-    let otlp = later.otlp.as_ref().map(|o| At {
-        value: o.value.listen.into(),
-        span: o.span.clone(),
-    });
-    taken.extend(gateway.map(|at| ("gateway".to_owned(), at)));
-    taken.extend(otlp.map(|at| ("otlp".to_owned(), at)));
+fn addresses(report: &Report<'_>, doors: &Doors<'_>, services: &[Placed]) {
+    let cockpit = At {
+        value: doors.cockpit.value.listen,
+        span: doors.cockpit.span.clone(),
+    };
+    let own = [
+        ("cockpit", Some(&cockpit)),
+        ("gateway", doors.gateway.as_ref()),
+        ("otlp", doors.otlp.as_ref()),
+    ];
+    let mut taken: Vec<(String, At<Address>)> = own
+        .into_iter()
+        .filter_map(|(name, at)| {
+            let at = at?;
+            Some((
+                name.to_owned(),
+                At {
+                    value: at.value.into(),
+                    span: at.span.clone(),
+                },
+            ))
+        })
+        .collect();
     taken.extend(services.iter().filter_map(|service| {
         let listen = service.listen.clone()?;
         Some((format!("services.{}", service.spec.name), listen))

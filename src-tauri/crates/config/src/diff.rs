@@ -78,7 +78,7 @@ fn cockpit(old: &Config, new: &Config) -> Vec<&'static str> {
             a.login_shell_env != b.login_shell_env,
         ),
         ("cockpit.log_level", a.log_level != b.log_level),
-        ("gateway", old.gateway != new.gateway),
+        ("gateway", old.traffic != new.traffic),
         ("otlp", old.otlp != new.otlp),
     ]
     .into_iter()

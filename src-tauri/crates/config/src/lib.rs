@@ -25,9 +25,11 @@ mod order;
 mod plan;
 mod probe;
 mod report;
+mod secret_place;
 mod secrets;
 mod service;
 mod suggest;
+mod traffic;
 mod units;
 
 use std::fmt;
@@ -35,6 +37,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use cockpit_model::ServiceSpec;
+use cockpit_model::traffic::TrafficSpec;
 use cockpit_model::verdict::ConfigError;
 use serde::Serialize;
 use toml::de::DeTable;
@@ -45,7 +48,7 @@ pub use order::start_order;
 pub use plan::{Plan, PlannedService, plan};
 pub use units::{format_duration, format_size, parse_duration, parse_size};
 
-use fields::Fields;
+use fields::{At, Fields};
 use report::{Finding, Report};
 
 /// Longest file that is read, in bytes.
@@ -60,6 +63,7 @@ const SECTIONS: &[&str] = &[
     "providers",
     "keys",
     "routes",
+    "limits",
     "budgets",
     "alerts",
     "incidents",
@@ -72,10 +76,10 @@ pub struct Config {
     pub cockpit: CockpitConfig,
     /// The services in the order of the file, complete.
     pub services: Vec<ServiceSpec>,
-    /// Where the gateway is to listen; absent without its section.
-    pub gateway: Option<GatewayConfig>,
-    /// Where OTLP is to be taken; absent without its section.
-    pub otlp: Option<OtlpConfig>,
+    /// The gateway; absent without `[gateway]` and `[providers]`.
+    pub traffic: Option<TrafficSpec>,
+    /// Where OTLP is taken; absent without `[otlp]`.
+    pub otlp: Option<SocketAddr>,
     /// What is accepted but does nothing yet, or looks like a slip.
     pub warnings: Vec<ConfigError>,
 }
@@ -136,22 +140,6 @@ impl LogLevel {
             Self::Trace => "trace",
         }
     }
-}
-
-/// `[gateway]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct GatewayConfig {
-    /// Where it listens.
-    pub listen: SocketAddr,
-    /// Host names accepted from a tunnel, without a port.
-    pub allowed_hosts: Vec<String>,
-}
-
-/// `[otlp]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct OtlpConfig {
-    /// Where it listens.
-    pub listen: SocketAddr,
 }
 
 /// Where a text comes from, and what its paths mean.
@@ -237,13 +225,25 @@ fn read(text: &str, origin: &Origin<'_>, report: &Report<'_>) -> Option<Config> 
     let paths = files::Paths::new(origin);
     let cockpit = cockpit::read(&root);
     let services = service::read_all(&root, &paths);
-    let later = later::read(&root, cockpit.value.allow_remote);
-    check::together(report, &cockpit, &services, &later);
+    let allow_remote = cockpit.value.allow_remote;
+    let otlp = traffic::otlp(&root, allow_remote);
+    let specs: Vec<ServiceSpec> = services.iter().map(|s| s.spec.clone()).collect();
+    let traffic = traffic::read(&root, &paths, allow_remote, &specs);
+    later::read(&root, &paths);
+    let doors = check::Doors {
+        cockpit: &cockpit,
+        gateway: traffic.as_ref().map(|t| At {
+            value: t.value.listen,
+            span: t.span.clone(),
+        }),
+        otlp: otlp.clone(),
+    };
+    check::together(report, &doors, &services);
     Some(Config {
         cockpit: cockpit.value,
-        services: services.into_iter().map(|s| s.spec).collect(),
-        gateway: later.gateway.map(|g| g.value),
-        otlp: later.otlp.map(|o| o.value),
+        services: specs,
+        traffic: traffic.map(|t| t.value),
+        otlp: otlp.map(|o| o.value),
         warnings: Vec::new(),
     })
 }

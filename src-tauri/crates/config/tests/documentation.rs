@@ -75,8 +75,15 @@ fn it_names_every_key() {
         ("key limits", "[keys.a.limits]\nqqqqqqqqqqqqq = 1"),
         (
             "route",
-            "[routes.a]\ntargets = [\"a/b\"]\nqqqqqqqqqqqqq = 1",
+            "[providers.a]\nkind = \"openai\"\n[routes.a]\ntargets = [\"a/b\"]\nqqqqqqqqqqqqq = 1",
         ),
+        (
+            "queue",
+            "[providers.a]\nkind = \"openai\"\nqueue = { qqqqqqqqqqqqq = 1 }",
+        ),
+        ("cache", "[gateway]\ncache = { qqqqqqqqqqqqq = 1 }"),
+        ("limits", "[limits]\nqqqqqqqqqqqqq = 1"),
+        ("user limits", "[limits.user]\nqqqqqqqqqqqqq = 1"),
         ("budgets", "[budgets]\nqqqqqqqqqqqqq = 1"),
         ("alerts", "[alerts]\nqqqqqqqqqqqqq = 1"),
         ("slack", "[alerts.slack]\nqqqqqqqqqqqqq = 1"),

@@ -9,7 +9,7 @@
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cockpit_config::{Config, diff, load, plan, start_order};
@@ -59,8 +59,8 @@ fn a_plain_command_gets_the_documented_defaults() {
 fn the_contracts_example_says_what_it_says() {
     let config = good(include_str!("cases/contract.toml"));
     assert_eq!(config.cockpit.listen.to_string(), "127.0.0.1:4700");
-    assert_eq!(config.gateway.unwrap().listen.port(), 11435);
-    assert_eq!(config.otlp.unwrap().listen.port(), 4318);
+    assert_eq!(config.traffic.as_ref().unwrap().listen.port(), 11435);
+    assert_eq!(config.otlp.unwrap().port(), 4318);
     let names: Vec<_> = config.services.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["ollama", "supabase", "api"]);
     let api = &config.services[2];
@@ -332,4 +332,60 @@ fn nothing_of_a_service_is_shown_by_debug() {
     let config = good("[services.a]\ncommand = \"x\"\nenv = { TOP = \"hidden value\" }\n");
     let shown = format!("{config:?}");
     assert!(shown.contains("\"a\"") && !shown.contains("hidden value"));
+}
+
+#[test]
+fn the_gateways_settings_are_complete() {
+    use cockpit_model::Usd;
+    use cockpit_model::traffic::{PiiMode, ProviderKind, SecretPlace, Target};
+    let config = good(include_str!("cases/traffic_good.toml"));
+    let traffic = config.traffic.unwrap();
+    assert_eq!(traffic.listen.to_string(), "127.0.0.1:11435");
+    assert_eq!(traffic.rules.pii, PiiMode::Redact);
+
+    let openai = traffic.provider("openai").unwrap();
+    assert_eq!(openai.base_url, "https://api.openai.com/v1");
+    let kept = SecretPlace::File(PathBuf::from("/home/ada/.openai"));
+    assert_eq!(openai.api_key, Some(kept));
+    let price = &openai.prices["gpt-4o"];
+    assert_eq!(price.cached_input, Usd::from_dollars(1.25));
+    assert_eq!((openai.queue, openai.service.as_deref()), (None, None));
+
+    // The service is a provider of its own name, and waits in a queue.
+    let llm = traffic.provider("llm").unwrap();
+    assert_eq!(llm.kind, ProviderKind::Ollama);
+    assert_eq!(llm.base_url, "http://127.0.0.1:11434");
+    assert_eq!(llm.service.as_deref(), Some("llm"));
+    assert!(llm.queue.is_some());
+
+    let chat = &traffic.routes[0];
+    let target = |provider: &str, model: &str| Target {
+        provider: provider.to_owned(),
+        model: model.to_owned(),
+    };
+    assert_eq!(
+        chat.targets,
+        [target("openai", "gpt-4o"), target("llm", "llama3.2")]
+    );
+    // A route says otherwise what it says, and keeps the rest.
+    assert_eq!(chat.rules.pii, PiiMode::Block);
+    assert_eq!(chat.rules.keep_prompts, traffic.rules.keep_prompts);
+    assert_eq!(traffic.limits.user.requests_per_minute, Some(20));
+}
+
+#[test]
+fn a_provider_that_is_written_out_knows_its_service() {
+    let config = good(
+        "[services.llm]\nkind = \"ollama\"\nlisten = \"127.0.0.1:9999\"\n\
+         [providers.llm]\nkind = \"ollama\"\ntimeout = \"20s\"\n\
+         [providers.same]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:9999/v1/\"",
+    );
+    let traffic = config.traffic.unwrap();
+    assert_eq!(traffic.providers.len(), 2, "not a third one of the service");
+    let llm = traffic.provider("llm").unwrap();
+    assert_eq!(llm.base_url, "http://127.0.0.1:9999");
+    assert_eq!(llm.service.as_deref(), Some("llm"));
+    assert_eq!(llm.first_byte_timeout.as_secs(), 20, "within the whole");
+    let same = traffic.provider("same").unwrap();
+    assert_eq!(same.service.as_deref(), Some("llm"), "by its address");
 }

@@ -11,8 +11,10 @@ pub mod host;
 pub mod logs;
 pub mod money;
 pub mod problem;
+pub mod report;
 pub mod service;
 pub mod spec;
+pub mod traffic;
 pub mod usage;
 pub mod verdict;
 
@@ -21,6 +23,7 @@ pub use event::{Event, EventBody, Mark};
 pub use jiff::Timestamp;
 pub use money::Usd;
 pub use problem::{Code, Problem};
+pub use report::{Record, Report, ReportKind};
 pub use service::{
     Action, Detail, Exit, HealthTick, Instance, InstanceState, Owner, PortHolder, ProbeView,
     Service,
