@@ -3,6 +3,8 @@
 //! **Invariant:** no I/O and no clock; nothing here panics on what a provider sends.
 //!
 //! - [`percentile`] and [`sketch`]: how values spread, exactly and approximately, by the same rank.
+//! - [`price`]: what tokens cost, by a table, in exact picodollars.
 
 pub mod percentile;
+pub mod price;
 pub mod sketch;
