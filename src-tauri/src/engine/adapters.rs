@@ -104,11 +104,10 @@ impl Surroundings for Machine {
 pub(super) struct ManualStops(pub(super) Arc<StateDb>);
 
 impl Memory for ManualStops {
-    fn set_manual_stop(&self, service: &str, stopped: bool) {
+    fn set_manual_stop(&self, service: &str, stopped: bool) -> Result<(), String> {
         let at = stopped.then(Timestamp::now);
-        if let Err(error) = self.0.set_manual_stop(service, at) {
-            tracing::error!(%error, service, "a stop by hand cannot be written down");
-        }
+        let written = self.0.set_manual_stop(service, at);
+        written.map_err(|error| error.to_string())
     }
 }
 

@@ -76,6 +76,10 @@ struct Inner {
     slots: Vec<Slot>,
     facts: Facts,
     manual_stop: bool,
+    /// What a person did by hand and will be forgotten with the engine: it could not be written down.
+    forgotten: Option<String>,
+    /// A roll that stopped half-way.
+    stalled: Option<String>,
     down: Option<(Instant, Vec<u16>)>,
     told: Option<Instant>,
     dirty: bool,
@@ -100,6 +104,8 @@ impl Cell {
                 slots,
                 facts: Facts::default(),
                 manual_stop,
+                forgotten: None,
+                stalled: None,
                 down: None,
                 told: None,
                 dirty: true,
@@ -128,10 +134,25 @@ impl Cell {
         lock(&self.inner).manual_stop
     }
 
-    pub(crate) fn set_manual_stop(&self, stopped: bool) {
+    /// Whether it is known, and written down, that it was stopped by hand (or that it was not).
+    pub(crate) fn remembers(&self, stopped: bool) -> bool {
+        let inner = lock(&self.inner);
+        inner.manual_stop == stopped && inner.forgotten.is_none()
+    }
+
+    /// `forgotten`: why that holds only until the engine ends, as the end of a cause.
+    pub(crate) fn set_manual_stop(&self, stopped: bool, forgotten: Option<String>) {
         let mut inner = lock(&self.inner);
         inner.manual_stop = stopped;
+        inner.forgotten = forgotten;
         inner.dirty = true;
+    }
+
+    /// Where a roll stopped half-way, as the end of a cause; none: none did.
+    pub(crate) fn set_stalled(&self, stalled: Option<String>) {
+        let mut inner = lock(&self.inner);
+        inner.dirty |= inner.stalled != stalled;
+        inner.stalled = stalled;
     }
 
     /// What an actor sees of its instance. `true` if its state or process changed: then it is to be told at once.
@@ -235,13 +256,19 @@ impl Cell {
             .max_by_key(|slot| slot.instance.state.badness());
         let fallback = Slot::new(0, Timestamp::UNIX_EPOCH);
         let worst = worst.unwrap_or(&fallback);
-        let cause = match inner.slots.len() {
+        let mut cause = match inner.slots.len() {
             0 | 1 => worst.instance.cause.clone(),
             _ => format!(
                 "instance {}: {}",
                 worst.instance.index, worst.instance.cause
             ),
         };
+        if let Some(forgotten) = &inner.forgotten {
+            cause = format!("{cause}, {forgotten}");
+        }
+        if let Some(stalled) = &inner.stalled {
+            cause = format!("{cause}; {stalled}");
+        }
         let external = worst.holder.as_ref().filter(|_| worst.external);
         let (owner, owner_detail) = match (external, spec.run == Run::Driver) {
             (Some(holder), _) => (holder.owner, Some(crate::machine::words::named(holder))),

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+
+use crate::cell::lock;
 
 /// Where instances' ports are taken from: below what systems give out for outgoing connections.
 const FIRST: u16 = 21_000;
@@ -42,25 +45,56 @@ pub(crate) fn ip_of(listen: &str) -> IpAddr {
     host.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
-/// A free port, the same one for the same service and instance if it can be; none if all are taken.
-pub(crate) fn pick(service: &str, index: u16, reserved: &mut BTreeSet<u16>) -> Option<u16> {
-    let hash = service.bytes().fold(0_u32, |hash, byte| {
-        hash.wrapping_mul(31).wrapping_add(u32::from(byte))
-    });
-    let start = hash.wrapping_mul(97).wrapping_add(u32::from(index)) % u32::from(COUNT);
-    let candidates = (0..u32::from(COUNT)).map(|i| (start + i) % u32::from(COUNT));
-    let port = candidates
-        .filter_map(|offset| Some(FIRST + u16::try_from(offset).ok()?))
-        .find(|port| {
-            !reserved.contains(port) && !is_taken(IpAddr::V4(Ipv4Addr::LOCALHOST), *port)
-        })?;
-    reserved.insert(port);
-    Some(port)
+/// The ports that instances were given as their own.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ports {
+    leased: Arc<Mutex<BTreeSet<u16>>>,
+}
+
+/// An instance's own port; given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    port: u16,
+    of: Ports,
+}
+
+impl Lease {
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        lock(&self.of.leased).remove(&self.port);
+    }
+}
+
+impl Ports {
+    /// A free port, the same one for the same service and instance if it can be; none if all are taken.
+    pub(crate) fn pick(&self, service: &str, index: u16) -> Option<Lease> {
+        let hash = service.bytes().fold(0_u32, |hash, byte| {
+            hash.wrapping_mul(31).wrapping_add(u32::from(byte))
+        });
+        let start = hash.wrapping_mul(97).wrapping_add(u32::from(index)) % u32::from(COUNT);
+        (0..u32::from(COUNT))
+            .map(|i| (start + i) % u32::from(COUNT))
+            .filter_map(|offset| Some(FIRST + u16::try_from(offset).ok()?))
+            .filter_map(|port| self.claim(port))
+            .find(|lease| !is_taken(IpAddr::V4(Ipv4Addr::LOCALHOST), lease.port))
+    }
+
+    /// This very port, if no other instance has it.
+    pub(crate) fn claim(&self, port: u16) -> Option<Lease> {
+        let of = self.clone();
+        let is_free = lock(&self.leased).insert(port);
+        is_free.then_some(Lease { port, of })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
     use std::net::TcpListener;
 
@@ -79,12 +113,16 @@ mod tests {
     }
 
     #[test]
-    fn instances_get_ports_of_their_own() {
-        let mut reserved = BTreeSet::new();
-        let ports: BTreeSet<_> = (0..20)
-            .map(|i| pick("api", i, &mut reserved).unwrap())
-            .collect();
-        assert_eq!(ports.len(), 20);
+    fn instances_get_ports_of_their_own_and_give_them_back() {
+        let ports = Ports::default();
+        let mut leases: Vec<_> = (0..20).map(|i| ports.pick("api", i).unwrap()).collect();
+        let different: BTreeSet<_> = leases.iter().map(Lease::port).collect();
+        assert_eq!(different.len(), 20);
+        let last = leases.pop().unwrap().port();
+        assert_eq!(ports.claim(last).unwrap().port(), last);
+        assert!(ports.claim(leases[0].port()).is_none());
+        drop(leases);
+        assert!(lock(&ports.leased).is_empty());
     }
 
     #[test]

@@ -54,7 +54,10 @@ pub trait Surroundings: Send + Sync {
 /// What must outlive the engine. Called from the actors: it must not block for long.
 pub trait Memory: Send + Sync {
     /// A person stopped the service by hand, or started it again.
-    fn set_manual_stop(&self, service: &str, stopped: bool);
+    ///
+    /// # Errors
+    /// Why that will be forgotten when the engine ends, for a person.
+    fn set_manual_stop(&self, service: &str, stopped: bool) -> Result<(), String>;
 }
 
 /// What a preset can do beyond running a command. Every method has a default that does nothing.

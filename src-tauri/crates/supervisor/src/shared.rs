@@ -1,6 +1,6 @@
 //! What all instances of one supervisor share.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::cell::{Cell, lock};
 use crate::machine::{Held, Moment};
+use crate::ports::Ports;
 use crate::probe::Http;
 use crate::seams::Parts;
 use cockpit_model::InstanceState;
@@ -22,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) parts: Parts,
     pub(crate) shim_exe: PathBuf,
     pub(crate) http: Arc<Http>,
-    pub(crate) ports: Mutex<BTreeSet<u16>>,
+    pub(crate) ports: Ports,
     origin: Instant,
     env: Mutex<Arc<BTreeMap<String, String>>>,
     cells: Mutex<Vec<Arc<Cell>>>,
@@ -36,7 +37,7 @@ impl Shared {
             parts,
             shim_exe,
             http: Arc::default(),
-            ports: Mutex::default(),
+            ports: Ports::default(),
             origin: Instant::now(),
             env: Mutex::new(env),
             cells: Mutex::default(),
@@ -81,6 +82,52 @@ impl Shared {
 
     pub(crate) fn emit(&self, event: EventBody) {
         (self.parts.events)(event);
+    }
+
+    /// Remembers that a person stopped a service, or started it again. What cannot be written down holds until the
+    /// engine ends, and is told: in the service's cause, and as an event.
+    pub(crate) fn remember(&self, cell: &Cell, stopped: bool) {
+        let written = self.parts.memory.set_manual_stop(&cell.name, stopped);
+        let forgotten = written.err().map(|why| match stopped {
+            true => format!(
+                "but this could not be remembered ({why}): it will start again with the cockpit"
+            ),
+            false => format!(
+                "but that it was started again could not be remembered ({why}): it will stay stopped when the cockpit starts"
+            ),
+        });
+        if let Some(forgotten) = &forgotten {
+            let done = if stopped { "stopped" } else { "started" };
+            self.say(
+                "warning",
+                format!("{} was {done} by hand, {forgotten}", cell.name),
+            );
+        }
+        cell.set_manual_stop(stopped, forgotten);
+    }
+
+    /// Forgets that a service that is no longer configured was stopped by hand.
+    pub(crate) fn forget(&self, name: &str) {
+        if let Err(why) = self.parts.memory.set_manual_stop(name, false) {
+            self.say(
+                "warning",
+                format!(
+                    "that {name} was stopped by hand could not be forgotten ({why}): put back while the cockpit does not run, it would stay stopped"
+                ),
+            );
+        }
+    }
+
+    /// Tells of trouble: in our own log, and as an event.
+    pub(crate) fn say(&self, level: &str, message: String) {
+        match level {
+            "error" => tracing::error!("{message}"),
+            _ => tracing::warn!("{message}"),
+        }
+        self.emit(EventBody::Cockpit {
+            level: level.to_owned(),
+            message,
+        });
     }
 
     /// Some instance's state changed: dependants look again.

@@ -13,9 +13,10 @@ use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
-use cockpit_model::spec::ServiceSpec;
-use cockpit_model::{Action, InstanceState};
+use cockpit_model::spec::{Run, ServiceSpec};
+use cockpit_model::{Action, EventBody, InstanceState, Service};
 use cockpit_shim::protocol::{FromShim, Inbox, Message, ToShim, VERSION, Welcome, encode};
 use common::{Bench, alive, kill, lines, shell, signal, sleeper};
 use rustix::process::Signal;
@@ -240,5 +241,158 @@ async fn a_shim_older_than_its_engine_goes_on_working() {
     assert_eq!(service.state, InstanceState::Stopped);
     // Only the test moved it.
     std::fs::remove_file(real).unwrap();
+    bench.end().await;
+}
+
+/// Two instances that answer, unless `BROKEN` is set.
+fn pair() -> ServiceSpec {
+    let mut api = common::server("api");
+    let Run::Process(command) = &mut api.run else {
+        unreachable!();
+    };
+    let script = r#"test -n "$BROKEN" && exit 1; exec "$0" "$@""#;
+    command.splice(0..0, ["sh", "-c", script].map(str::to_owned));
+    api.replicas = 2;
+    api.restart.max_delay = Duration::from_millis(20);
+    api
+}
+
+fn pids(service: &Service) -> Vec<u32> {
+    service.instances.iter().filter_map(|i| i.pid).collect()
+}
+
+/// Both are ready, as other processes than these.
+async fn both_ready(bench: &Bench, former: &[u32]) -> Service {
+    bench
+        .wait("both instances", |b| {
+            let service = b.service("api");
+            let now = pids(&service);
+            let new = now.len() == 2 && !now.iter().any(|pid| former.contains(pid));
+            (service.is_ready() && new).then_some(service)
+        })
+        .await
+}
+
+/// No instance was stopped while the other was not ready.
+fn rolled(bench: &Bench) {
+    let mut ready = [true, true];
+    for event in bench.events() {
+        if let EventBody::InstanceState { instance, to, .. } = event {
+            let (own, other) = (usize::from(instance), usize::from(1 - instance));
+            assert!(
+                to != InstanceState::Stopping || ready[other],
+                "{:#?}",
+                bench.events()
+            );
+            ready[own] = to == InstanceState::Ready;
+        }
+    }
+    assert_eq!(ready, [true, true]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_edit_rolls_over_the_instances() {
+    let mut bench = Bench::started(vec![pair()]).await;
+    let first = pids(&both_ready(&bench, &[]).await);
+    bench.record.events.lock().unwrap().clear();
+    let mut api = pair();
+    api.listen = bench.service("api").listen;
+    api.env.insert("X".into(), "1".into());
+    let changes = bench.handle().apply(vec![api.clone()]).await.unwrap();
+    assert_eq!(changes.restarted, ["api"]);
+    let second = pids(&both_ready(&bench, &first).await);
+    rolled(&bench);
+    // And so does an edit that nobody saw.
+    bench.crash().await;
+    bench.record.events.lock().unwrap().clear();
+    api.env.insert("X".into(), "2".into());
+    bench.start(vec![api]).await;
+    both_ready(&bench, &second).await;
+    let events = bench.events();
+    let at = |wanted: (u16, InstanceState)| {
+        let is = |e: &EventBody| matches!(e, EventBody::InstanceState { instance, to, .. } if (*instance, *to) == wanted);
+        events.iter().rposition(is).unwrap()
+    };
+    assert!(at((0, InstanceState::Ready)) < at((1, InstanceState::Stopping)));
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_roll_stops_at_an_instance_that_does_not_become_ready() {
+    let bench = Bench::started(vec![pair()]).await;
+    let first = pids(&both_ready(&bench, &[]).await);
+    let mut api = pair();
+    api.listen = bench.service("api").listen;
+    let mut broken = api.clone();
+    broken.env.insert("BROKEN".into(), "1".into());
+    bench.handle().apply(vec![broken.clone()]).await.unwrap();
+    let stalled = "; the roll stopped at instance 0, which did not become ready; not restarted: 1";
+    let service = bench
+        .wait("the roll's end", |b| {
+            Some(b.service("api")).filter(|s| s.cause.ends_with(stalled))
+        })
+        .await;
+    assert!(
+        !service.is_ready() && service.cause.contains("exited with code 1"),
+        "{}",
+        service.cause
+    );
+    let other = &service.instances[1];
+    assert_eq!(
+        (other.state, other.pid),
+        (InstanceState::Ready, Some(first[1]))
+    );
+    let told = |e: &EventBody| matches!(e, EventBody::Cockpit { message, .. } if message.starts_with("api: the roll stopped at instance 0"));
+    assert!(bench.events().iter().any(told));
+    // It is kept up as it was.
+    kill(first[1]);
+    let other = bench
+        .wait("the other one", |b| {
+            let other = b.service("api").instances[1].clone();
+            (other.state == InstanceState::Ready && other.pid != Some(first[1])).then_some(other)
+        })
+        .await;
+    // A restart by hand begins anew, with the new settings, and stops at the same place.
+    let problem = bench
+        .handle()
+        .act("api", Action::Restart)
+        .await
+        .unwrap_err();
+    assert!(problem.title.ends_with(stalled), "{}", problem.title);
+    assert_eq!(bench.service("api").instances[1].pid, other.pid);
+    // Mended: the one that never changed need not restart.
+    let changes = bench.handle().apply(vec![api]).await.unwrap();
+    assert_eq!(changes.restarted, ["api"]);
+    let service = bench.state("api", InstanceState::Ready).await;
+    assert_eq!(service.instances[1].pid, other.pid);
+    assert!(!service.cause.contains("roll"), "{}", service.cause);
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_goes_gives_its_port_back() {
+    let bench = Bench::started(vec![pair()]).await;
+    let first = both_ready(&bench, &[]).await;
+    let ports =
+        |service: &Service| -> Vec<_> { service.instances.iter().map(|i| i.port).collect() };
+    let mut api = pair();
+    api.listen = first.listen.clone();
+    api.replicas = 3;
+    bench.handle().apply(vec![api.clone()]).await.unwrap();
+    let three = bench
+        .wait("three instances", |b| {
+            Some(b.service("api")).filter(|s| s.is_ready() && pids(s).len() == 3)
+        })
+        .await;
+    assert_eq!(ports(&three)[..2], ports(&first));
+    assert_eq!(pids(&three)[..2], pids(&first));
+    bench.handle().apply(vec![]).await.unwrap();
+    bench.handle().apply(vec![api]).await.unwrap();
+    let again = bench
+        .wait("three instances again", |b| {
+            Some(b.service("api")).filter(|s| s.is_ready() && pids(s).len() == 3)
+        })
+        .await;
+    assert_eq!(ports(&again), ports(&three));
     bench.end().await;
 }

@@ -213,6 +213,45 @@ async fn a_manual_stop_is_remembered_over_the_engine() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_remembered_is_told() {
+    let bench = Bench::started(vec![sleeper("api")]).await;
+    bench.state("api", InstanceState::Ready).await;
+    let told = |part: &str| {
+        let events = bench.events();
+        let warnings = events.iter().filter(|e| matches!(e, EventBody::Cockpit { level, message } if level == "warning" && message.contains(part)));
+        warnings.count()
+    };
+    *bench.record.amnesia.lock().unwrap() = Some("the disk is full".to_owned());
+    let forgotten =
+        "but this could not be remembered (the disk is full): it will start again with the cockpit";
+    for attempt in 1..=2 {
+        let service = bench.handle().act("api", Action::Stop).await.unwrap();
+        assert_eq!(service.state, InstanceState::Stopped);
+        assert_eq!(service.cause, format!("stopped by hand, {forgotten}"));
+        assert_eq!(
+            told(&format!("api was stopped by hand, {forgotten}")),
+            attempt
+        );
+    }
+    *bench.record.amnesia.lock().unwrap() = None;
+    let service = bench.handle().act("api", Action::Stop).await.unwrap();
+    assert_eq!(service.cause, "stopped by hand");
+    *bench.record.amnesia.lock().unwrap() = Some("the disk is full".to_owned());
+    let service = bench.handle().act("api", Action::Start).await.unwrap();
+    assert!(service.is_ready() && !service.manual_stop);
+    let stays = "it will stay stopped when the cockpit starts";
+    assert!(service.cause.ends_with(stays), "{}", service.cause);
+    assert_eq!(told(stays), 1);
+    *bench.record.amnesia.lock().unwrap() = None;
+    bench.handle().act("api", Action::Stop).await.unwrap();
+    assert_eq!(
+        *bench.record.remembered.lock().unwrap(),
+        [("api".to_owned(), true), ("api".to_owned(), true)]
+    );
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_by_hand_goes_through_its_phases() {
     let bench = Bench::started(vec![server("api")]).await;
     let old = bench.state("api", InstanceState::Ready).await.instances[0]

@@ -12,7 +12,6 @@ use tokio::time::timeout;
 
 use super::Actor;
 use super::jobs::recover_blocking;
-use crate::cell::lock;
 use crate::launch::{fingerprint, stop_spec};
 use crate::machine::{By, Input, Machine};
 use crate::shim_link::{FromShim, Label, State, Welcome, exit_of, find, micros};
@@ -25,8 +24,8 @@ const LOOK_WITHIN: Duration = Duration::from_secs(5);
 impl Actor {
     /// Looks for a shim in our seat and takes it over. `looked` is told as soon as it is known.
     pub(super) async fn look(&mut self, looked: oneshot::Sender<bool>) {
-        self.assign_port();
         if !matches!(self.spec.run, Run::Process(_)) || !self.seat.is_taken() {
+            self.assign_port();
             let _ = looked.send(false);
             return;
         }
@@ -58,10 +57,11 @@ impl Actor {
             }
             None => {
                 tell(false);
+                self.assign_port();
                 while let Err(why) =
                     recover_blocking(self.seat.clone(), stop_spec(&self.spec)).await
                 {
-                    self.say(
+                    self.shared.say(
                         "error",
                         format!(
                             "{}: what a dead shim left cannot be ended: {why}",
@@ -84,19 +84,24 @@ impl Actor {
                 label.restarts,
                 self.shared.now(),
             );
-            if self.spec.replicas > 1 && label.port.is_some() {
+            if self.spec.replicas > 1 {
                 self.port = label.port;
-                lock(&self.shared.ports).extend(label.port);
+                self.lease = label.port.and_then(|port| self.shared.ports.claim(port));
             }
-            self.assign_port();
         }
+        self.assign_port();
         let same = label
             .as_ref()
             .is_some_and(|label| label.fingerprint == fingerprint(&self.spec));
         match welcome.state {
             State::Running(running) => {
                 let started_at = micros(running.since_micros);
-                self.label = label;
+                self.label = Some(label.unwrap_or_else(|| Label {
+                    service: self.spec.name.clone(),
+                    instance: self.index,
+                    // None of ours: it is started anew.
+                    ..Label::default()
+                }));
                 // They may have changed while no engine was there.
                 self.tell_settings();
                 self.found(running.pid, started_at);
@@ -106,13 +111,6 @@ impl Actor {
                 if self.cell.manual_stop() {
                     let cause = "stopped by hand".to_owned();
                     self.feed(Input::Stop {
-                        by: By::Cockpit,
-                        cause,
-                        ticket: None,
-                    });
-                } else if !same {
-                    let cause = "its settings changed".to_owned();
-                    self.feed(Input::Restart {
                         by: By::Cockpit,
                         cause,
                         ticket: None,

@@ -86,7 +86,8 @@ impl Actor {
             Done::Down(outcome) => {
                 self.stop_problem = outcome.err();
                 if let Some(problem) = &self.stop_problem {
-                    self.say("warning", format!("{}: {problem}", self.spec.name));
+                    self.shared
+                        .say("warning", format!("{}: {problem}", self.spec.name));
                 }
                 self.feed(Input::TreeEmpty);
             }
@@ -140,11 +141,7 @@ impl Actor {
                 outcome: Ok(()),
             } => {
                 self.holder = None;
-                self.cell.set_manual_stop(false);
-                self.shared
-                    .parts
-                    .memory
-                    .set_manual_stop(&self.spec.name, false);
+                self.remember(&By::Hand, false);
                 self.feed(Input::HolderGone);
                 let ticket = self.ticket(Some(reply));
                 self.feed(Input::Start {

@@ -4,15 +4,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use cockpit_model::spec::Run;
-use cockpit_model::{Code, EventBody, Problem, Timestamp};
+use cockpit_model::{Code, Problem, Timestamp};
 use tokio::time::Instant;
 
 use super::jobs::Done;
 use super::{Actor, PATIENCE};
-use crate::cell::lock;
 use crate::launch::{Launch, log_spec, stop_spec};
 use crate::machine::{Input, SpawnFailure};
-use crate::ports;
+use crate::ports::{self, Lease};
 use crate::probe;
 use crate::shim_link::{
     self, FromShim, Label, LogSpec, SILENCE, SpawnError, SpawnErrorKind, State, ToShim, Welcome,
@@ -32,10 +31,11 @@ impl Actor {
     pub(super) fn assign_port(&mut self) {
         if self.spec.replicas > 1 {
             if self.port.is_none() {
-                let mut reserved = lock(&self.shared.ports);
-                self.port = ports::pick(&self.spec.name, self.index, &mut reserved);
+                self.lease = self.shared.ports.pick(&self.spec.name, self.index);
+                self.port = self.lease.as_ref().map(Lease::port);
             }
         } else {
+            self.lease = None;
             self.port = self.spec.listen_port();
         }
         self.launch = Launch::new(self.spec.clone(), self.port, self.shared.env());
@@ -216,7 +216,7 @@ impl Actor {
                 }
                 FromShim::Lingering { pids } => {
                     let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
-                    self.say(
+                    self.shared.say(
                         "warning",
                         format!(
                             "{}: processes {} do not end, not even by SIGKILL",
@@ -232,7 +232,7 @@ impl Actor {
                     problem: Some(problem),
                     ..
                 } => {
-                    self.say(
+                    self.shared.say(
                         "warning",
                         format!("{}: its log cannot be written: {problem}", self.spec.name),
                     );
@@ -241,7 +241,7 @@ impl Actor {
                     problem: None,
                     dropped_lines,
                 } => {
-                    self.say(
+                    self.shared.say(
                         "warning",
                         format!(
                             "{}: its log is written again; {dropped_lines} lines were lost",
@@ -262,14 +262,6 @@ impl Actor {
     fn quiet(&mut self) {
         self.watchdog = None;
         self.woken_shim = false;
-    }
-
-    pub(super) fn say(&self, level: &str, message: String) {
-        tracing::warn!("{message}");
-        self.shared.emit(EventBody::Cockpit {
-            level: level.to_owned(),
-            message,
-        });
     }
 
     fn failure(&self, error: SpawnError) -> SpawnFailure {
@@ -405,7 +397,7 @@ impl Actor {
         match outcome {
             Ok(()) => self.feed(Input::TreeEmpty),
             Err(why) => {
-                self.say(
+                self.shared.say(
                     "error",
                     format!(
                         "{}: what a dead shim left cannot be ended: {why}",

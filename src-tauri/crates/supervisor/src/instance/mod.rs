@@ -7,6 +7,7 @@
 mod adopt;
 mod jobs;
 mod link;
+mod settings;
 pub(crate) mod strays;
 mod view;
 
@@ -15,24 +16,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cockpit_model::spec::Run;
-use cockpit_model::{
-    Code, EventBody, HealthTick, InstanceState, PortHolder, Problem, ServiceSpec, Timestamp,
-};
+use cockpit_model::{Code, EventBody, HealthTick, PortHolder, Problem, ServiceSpec, Timestamp};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::cell::{Cell, Facts};
+use crate::cell::Cell;
 use crate::launch::Launch;
 use crate::machine::{By, Effect, Held, Input, Machine, SpawnFailure, Ticket};
+use crate::ports::Lease;
 use crate::probe::{Answer, Prober};
 use crate::seams::Driver;
 use crate::seat::Seat;
 use crate::shared::Shared;
 use crate::shim_link::{FromShim, Label, Link, ToShim};
 use jobs::Done;
+use settings::Leaving;
 
 /// A driver looks at its service so often.
 const INSPECT_EVERY: Duration = Duration::from_secs(5);
@@ -65,9 +66,14 @@ pub(crate) enum Command {
     TakeOver {
         reply: Reply,
     },
-    /// The cell has new settings; `restart`: the process must be started with them.
+    /// The cell may have new settings: they are in force when it is answered, or (`true`) wait for a `Renew`.
     Reconfigure {
-        restart: bool,
+        reply: oneshot::Sender<bool>,
+    },
+    /// It is its turn: start anew if its process was started with other settings. Done when it is ready, if it is
+    /// wanted.
+    Renew {
+        reply: Reply,
     },
     Memory {
         bytes: u64,
@@ -90,6 +96,7 @@ pub(crate) enum Command {
 /// The way to an instance.
 #[derive(Clone)]
 pub(crate) struct Handle {
+    index: u16,
     commands: mpsc::Sender<Command>,
 }
 
@@ -105,7 +112,12 @@ impl Handle {
         let (looked, found) = oneshot::channel();
         let actor = Actor::new(shared, cell, index, rx);
         tokio::spawn(actor.run(looked));
-        (Self { commands }, found)
+        (Self { index, commands }, found)
+    }
+
+    /// Which instance.
+    pub(crate) const fn index(&self) -> u16 {
+        self.index
     }
 
     /// Asks. An instance that is gone drops the reply, which its caller notices.
@@ -136,6 +148,8 @@ pub(super) struct Actor {
     spec: Arc<ServiceSpec>,
     index: u16,
     port: Option<u16>,
+    /// Of the port, where it is of its own.
+    lease: Option<Lease>,
     seat: Seat,
     machine: Machine,
     inputs: VecDeque<Input>,
@@ -176,15 +190,6 @@ pub(super) struct Actor {
     over: bool,
 }
 
-/// Another way to run the service is configured: what the old way runs is ended in the old way, and only then are the
-/// new settings in force.
-struct Leaving {
-    /// Whether it was wanted before.
-    wanted: bool,
-    /// What was asked for meanwhile.
-    waiting: Vec<Command>,
-}
-
 impl Actor {
     fn new(
         shared: Arc<Shared>,
@@ -201,6 +206,7 @@ impl Actor {
         Self {
             index,
             port: None,
+            lease: None,
             seat,
             machine,
             inputs: VecDeque::new(),
@@ -353,14 +359,9 @@ impl Actor {
     }
 
     fn on_command(&mut self, command: Command) {
-        let starts = matches!(
-            command,
-            Command::Start { .. } | Command::Restart { .. } | Command::TakeOver { .. }
-        );
-        if let (true, Some(leaving)) = (starts, &mut self.leaving) {
-            leaving.waiting.push(command);
+        let Some(command) = self.with_newest_settings(command) else {
             return;
-        }
+        };
         match command {
             Command::Start { by, reply } => {
                 self.remember(&by, false);
@@ -380,7 +381,10 @@ impl Actor {
                 self.feed(Input::Restart { by, cause, ticket });
             }
             Command::TakeOver { reply } => self.take_over(reply),
-            Command::Reconfigure { restart } => self.reconfigure(restart),
+            Command::Reconfigure { reply } => {
+                let _ = reply.send(self.reconfigure());
+            }
+            Command::Renew { reply } => self.renew(Some(reply)),
             Command::Memory { bytes } => self.feed(Input::Memory { bytes }),
             Command::Woke => self.feed(Input::Woke),
             Command::Inspect { reply } => {
@@ -408,12 +412,8 @@ impl Actor {
     /// A stop by hand is remembered, and forgotten by a start by hand; what is not ours is not ours to stop.
     fn remember(&self, by: &By, stopped: bool) {
         let ours = self.spec.run != Run::Watch && self.machine.external().is_none();
-        if *by == By::Hand && (ours || !stopped) && self.cell.manual_stop() != stopped {
-            self.cell.set_manual_stop(stopped);
-            self.shared
-                .parts
-                .memory
-                .set_manual_stop(&self.spec.name, stopped);
+        if *by == By::Hand && (ours || !stopped) && !self.cell.remembers(stopped) {
+            self.shared.remember(&self.cell, stopped);
         }
     }
 
@@ -439,77 +439,6 @@ impl Actor {
             self.look_at_holder();
         }
         self.feed(Input::Tick);
-    }
-
-    fn reconfigure(&mut self, restart: bool) {
-        if self.leaving.is_some() {
-            return;
-        }
-        if std::mem::discriminant(&self.cell.spec().run) != std::mem::discriminant(&self.spec.run) {
-            self.leaving = Some(Leaving {
-                wanted: self.machine.wanted(),
-                waiting: Vec::new(),
-            });
-            self.feed(Input::Stop {
-                by: By::Cockpit,
-                cause: "its settings changed".to_owned(),
-                ticket: None,
-            });
-            return;
-        }
-        self.put_in_force(restart);
-    }
-
-    /// Nothing of the old way is left: from now on it is run the new way.
-    fn run_the_new_way(&mut self, leaving: Leaving) {
-        self.holder = None;
-        self.inspect_at = None;
-        self.cell.set_facts(Facts::default());
-        self.put_in_force(false);
-        if leaving.wanted && !self.cell.manual_stop() {
-            let by = By::Cockpit;
-            self.feed(Input::Start { by, ticket: None });
-        } else if self.machine.is_off() {
-            self.start_as_configured();
-        }
-        for command in leaving.waiting {
-            self.on_command(command);
-        }
-    }
-
-    fn put_in_force(&mut self, restart: bool) {
-        let old = std::mem::replace(&mut self.spec, self.cell.spec());
-        if old.listen != self.spec.listen || (old.replicas > 1) != (self.spec.replicas > 1) {
-            self.port = None;
-        }
-        self.assign_port();
-        self.driver = (self.shared.parts.drivers)(&self.spec);
-        self.machine
-            .reconfigure(Arc::clone(&self.spec), self.ready_words());
-        if old.ready != self.spec.ready || old.live != self.spec.live {
-            self.forget_probes();
-        }
-        if old.logs != self.spec.logs || old.stop != self.spec.stop {
-            self.tell_settings();
-        }
-        self.look_at_gate();
-        self.feed(Input::Tick);
-        let by = By::Cockpit;
-        let willing = !self.cell.manual_stop() && (self.machine.wanted() || self.spec.autostart);
-        if restart && willing {
-            let cause = "its settings changed".to_owned();
-            self.feed(Input::Restart {
-                by,
-                cause,
-                ticket: None,
-            });
-        } else if willing
-            && !old.autostart
-            && self.machine.is_off()
-            && self.machine.state() == InstanceState::Stopped
-        {
-            self.feed(Input::Start { by, ticket: None });
-        }
     }
 
     fn take_over(&mut self, reply: Reply) {

@@ -33,15 +33,21 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub struct Record {
     pub events: Mutex<Vec<EventBody>>,
     pub remembered: Mutex<Vec<(String, bool)>>,
+    /// Why nothing can be remembered now.
+    pub amnesia: Mutex<Option<String>>,
     news: Notify,
 }
 
 impl Memory for Record {
-    fn set_manual_stop(&self, service: &str, stopped: bool) {
+    fn set_manual_stop(&self, service: &str, stopped: bool) -> Result<(), String> {
+        if let Some(why) = self.amnesia.lock().unwrap().clone() {
+            return Err(why);
+        }
         self.remembered
             .lock()
             .unwrap()
             .push((service.to_owned(), stopped));
+        Ok(())
     }
 }
 

@@ -1,34 +1,31 @@
 //! The public handle: every service by name, in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod apply;
+mod read;
+mod roll;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cockpit_model::host::InstanceUse;
-use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::spec::Run;
-use cockpit_model::{Action, Code, EventBody, Problem, Service, ServiceSpec};
+use cockpit_model::{Action, Code, Problem, Service, ServiceSpec};
 use futures_util::future::join_all;
-use futures_util::stream::BoxStream;
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::cell::{Cell, lock};
-use crate::instance::{Command, Handle, strays};
-use crate::launch::{fingerprint, log_spec};
-use crate::logs::{self, Source};
+use crate::instance::{Command, Handle, Reply, strays};
 use crate::machine::By;
 use crate::open_files;
 use crate::order;
-use crate::seams::{Driver, Parts};
+use crate::seams::Parts;
 use crate::seat;
 use crate::shared::Shared;
 
-/// After its grace a tree is killed; if it still is there so much later, it is given up.
-const AFTER_GRACE: Duration = Duration::from_secs(30);
-/// What a driver's tool may take to bring its service down.
-const DRIVER_DOWN: Duration = Duration::from_secs(180);
+pub use apply::Changes;
 
 /// Why the supervisor could not start. Nothing was started or touched.
 #[derive(Debug, thiserror::Error)]
@@ -60,22 +57,6 @@ pub enum Error {
     Spec(String),
 }
 
-/// What [`Supervisor::apply`] did, services by name.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Changes {
-    /// New ones, being started.
-    pub started: Vec<String>,
-    /// Those whose own settings changed, being restarted.
-    pub restarted: Vec<String>,
-    /// Those that left the configuration, stopped.
-    pub removed: Vec<String>,
-    /// Those whose settings changed in a way that a running process need not notice (limits, probes, order); not
-    /// restarted.
-    pub adjusted: Vec<String>,
-    /// Those left alone.
-    pub unchanged: Vec<String>,
-}
-
 /// A process we run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tracked {
@@ -98,6 +79,8 @@ pub struct Supervisor {
 struct Inner {
     shared: Arc<Shared>,
     handles: Mutex<BTreeMap<String, Vec<Handle>>>,
+    /// The newest roll of each service, under way or over.
+    rolls: Mutex<BTreeMap<String, AbortOnDropHandle<()>>>,
     adopted: u32,
     applying: tokio::sync::Mutex<()>,
     _publisher: AbortOnDropHandle<()>,
@@ -141,15 +124,21 @@ impl Supervisor {
         let found = join_all(looks).await;
         let adopted = found.into_iter().filter(|found| *found == Ok(true)).count();
         let publisher = tokio::spawn(Arc::clone(&shared).publish());
-        Ok(Self {
+        let supervisor = Self {
             inner: Arc::new(Inner {
                 shared,
                 handles: Mutex::new(handles),
+                rolls: Mutex::default(),
                 adopted: u32::try_from(adopted).unwrap_or(u32::MAX),
                 applying: tokio::sync::Mutex::new(()),
                 _publisher: AbortOnDropHandle::new(publisher),
             }),
-        })
+        };
+        // What was found running may have been started with other settings.
+        for cell in supervisor.inner.shared.cells() {
+            supervisor.renew(&cell).await;
+        }
+        Ok(supervisor)
     }
 
     /// Every service, in the configuration's order. Never waits.
@@ -182,32 +171,33 @@ impl Supervisor {
             );
             return Err(Problem::new(Code::NotSupported, problem));
         }
-        let handles = self.handles(name);
-        let by = By::Hand;
-        let command = |reply| match action {
+        let command = move |reply| match action {
             Action::Start => Command::Start {
-                by: by.clone(),
+                by: By::Hand,
                 reply: Some(reply),
             },
             Action::Stop => Command::Stop {
-                by: by.clone(),
+                by: By::Hand,
                 cause: "stopped by hand".to_owned(),
                 reply: Some(reply),
             },
             Action::Restart => Command::Restart {
-                by: by.clone(),
+                by: By::Hand,
                 cause: "restarted by hand".to_owned(),
                 reply: Some(reply),
             },
             Action::TakeOver => Command::TakeOver { reply },
         };
-        if action == Action::Restart {
-            for handle in handles {
-                ask(handle, command).await?;
+        match action {
+            Action::Restart => self.restart_in_turn(&cell, command).await?,
+            Action::Start | Action::Stop | Action::TakeOver => {
+                if action == Action::Stop {
+                    self.end_roll(&cell);
+                }
+                let handles = self.handles(name);
+                let answers = join_all(handles.iter().map(|handle| ask(handle, &command))).await;
+                answers.into_iter().collect::<Result<(), _>>()?;
             }
-        } else {
-            let answers = join_all(handles.into_iter().map(|handle| ask(handle, command))).await;
-            answers.into_iter().collect::<Result<(), _>>()?;
         }
         Ok(cell.view())
     }
@@ -230,122 +220,6 @@ impl Supervisor {
             }
         }
         first.map(|()| self.services())
-    }
-
-    /// Puts new settings in force: only services whose own settings changed restart, not their dependants; removed
-    /// ones are stopped, new ones start. Returns when removed ones are gone; starting goes on.
-    ///
-    /// # Errors
-    /// When the settings do not hold together; nothing was touched then.
-    pub async fn apply(&self, specs: Vec<ServiceSpec>) -> Result<Changes, Error> {
-        order::check(&specs).map_err(Error::Spec)?;
-        let _one_at_a_time = self.inner.applying.lock().await;
-        let shared = &self.inner.shared;
-        shared.set_env(shared.parts.surroundings.environment().await);
-        let mut changes = Changes::default();
-        let kept: BTreeSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
-        for level in self.levels().into_iter().rev() {
-            let removed: Vec<_> = level
-                .into_iter()
-                .filter(|name| !kept.contains(name.as_str()))
-                .collect();
-            join_all(removed.iter().map(|name| self.retire(name))).await;
-            changes.removed.extend(removed);
-        }
-        let (mut cells, mut new, mut reconfigured) = (Vec::new(), Vec::new(), Vec::new());
-        for spec in specs {
-            let name = spec.name.clone();
-            let Some(cell) = shared.cell(&name) else {
-                if shared.parts.manual_stops.contains(&name) {
-                    // It was stopped in a former life, and left the configuration since.
-                    shared.parts.memory.set_manual_stop(&name, false);
-                }
-                let cell = Arc::new(Cell::new(Arc::new(spec), false));
-                new.push(Arc::clone(&cell));
-                cells.push(cell);
-                changes.started.push(name);
-                continue;
-            };
-            let old = cell.spec();
-            if *old == spec {
-                changes.unchanged.push(name);
-            } else {
-                let restart = fingerprint(&old) != fingerprint(&spec);
-                let list = if restart {
-                    &mut changes.restarted
-                } else {
-                    &mut changes.adjusted
-                };
-                list.push(name);
-                cell.set_spec(Arc::new(spec));
-                reconfigured.push((Arc::clone(&cell), restart));
-            }
-            cells.push(cell);
-        }
-        shared.set_cells(cells);
-        for (cell, restart) in reconfigured {
-            self.resize(&cell).await;
-            for handle in self.handles(&cell.name) {
-                handle.ask(Command::Reconfigure { restart }).await;
-            }
-        }
-        for cell in new {
-            let (own, _) = instances(shared, &cell, 0);
-            lock(&self.inner.handles).insert(cell.name.clone(), own);
-        }
-        Ok(changes)
-    }
-
-    /// As many instances as the settings say; those that are too many are gone when this returns.
-    async fn resize(&self, cell: &Arc<Cell>) {
-        let count = usize::from(cell.spec().replicas.max(1));
-        let surplus = {
-            let mut handles = lock(&self.inner.handles);
-            let own = handles.entry(cell.name.clone()).or_default();
-            let surplus = own.split_off(count.min(own.len()));
-            let (more, _) = instances(&self.inner.shared, cell, own.len());
-            own.extend(more);
-            surplus
-        };
-        self.retire_all(&cell.name, surplus, "it has fewer instances now")
-            .await;
-    }
-
-    async fn retire(&self, name: &str) {
-        let handles = lock(&self.inner.handles).remove(name).unwrap_or_default();
-        self.retire_all(name, handles, "it left the configuration")
-            .await;
-        // Should it be put back one day, it is a new one.
-        let memory = &self.inner.shared.parts.memory;
-        memory.set_manual_stop(name, false);
-        let service = name.to_owned();
-        self.inner
-            .shared
-            .emit(EventBody::ServiceRemoved { service });
-    }
-
-    /// Ends instances of a service. One that does not end in time is told of and left: nobody waits for it for ever.
-    async fn retire_all(&self, name: &str, handles: Vec<Handle>, cause: &str) {
-        let Some(cell) = self.inner.shared.cell(name) else {
-            return;
-        };
-        let within = patience(&cell.spec());
-        let ends = handles.into_iter().map(|handle| async move {
-            tokio::time::timeout(within, retire(handle, cause))
-                .await
-                .is_ok()
-        });
-        if join_all(ends).await.contains(&false) {
-            let message = format!(
-                "{name} did not end within {}; what is left of it is left behind",
-                crate::machine::words::span(within)
-            );
-            tracing::error!("{message}");
-            let level = "error".to_owned();
-            self.inner
-                .shared
-                .emit(EventBody::Cockpit { level, message });
-        }
     }
 
     /// The machine slept: for a while failed probes change nothing.
@@ -402,57 +276,6 @@ impl Supervisor {
         self.inner.shared.view_changed();
     }
 
-    /// The last lines that match, oldest first, all instances merged by time.
-    ///
-    /// # Errors
-    /// [`Code::UnknownService`], [`Code::Storage`], or what the driver says.
-    pub async fn logs(&self, name: &str, query: LogQuery) -> Result<Vec<LogLine>, Problem> {
-        let cell = self.cell(name)?;
-        match self.foreign_log(&cell) {
-            Some(driver) => driver.logs(query).await,
-            None => logs::last(self.sources(&cell, &query), query).await,
-        }
-    }
-
-    /// The same, and then every further line as it is written. Ended by dropping the stream.
-    ///
-    /// # Errors
-    /// As [`Self::logs`].
-    pub async fn follow(
-        &self,
-        name: &str,
-        query: LogQuery,
-    ) -> Result<BoxStream<'static, LogLine>, Problem> {
-        let cell = self.cell(name)?;
-        match self.foreign_log(&cell) {
-            Some(driver) => driver.follow(query).await,
-            None => logs::follow(self.sources(&cell, &query), query).await,
-        }
-    }
-
-    /// Who has the log of what we do not run ourselves.
-    fn foreign_log(&self, cell: &Cell) -> Option<Arc<dyn Driver>> {
-        let spec = cell.spec();
-        let foreign =
-            !matches!(spec.run, Run::Process(_)) || cell.slots().iter().any(|slot| slot.external);
-        if foreign {
-            (self.inner.shared.parts.drivers)(&spec)
-        } else {
-            None
-        }
-    }
-
-    fn sources(&self, cell: &Cell, query: &LogQuery) -> Vec<Source> {
-        let spec = cell.spec();
-        (0..spec.replicas.max(1))
-            .filter(|index| query.instance.is_none_or(|wanted| wanted == *index))
-            .map(|instance| Source {
-                instance,
-                path: log_spec(&self.inner.shared.parts.log_dir, &spec, instance).path,
-            })
-            .collect()
-    }
-
     /// Has the service's driver look at it now (after a model was unloaded, say), and resolves when its view shows it.
     pub async fn inspect_now(&self, name: &str) -> Option<Service> {
         let cell = self.inner.shared.cell(name)?;
@@ -482,6 +305,7 @@ impl Supervisor {
             }))
             .await;
         }
+        lock(&self.inner.rolls).clear();
         lock(&self.inner.handles).clear();
     }
 
@@ -536,10 +360,7 @@ fn instances(
         .unzip()
 }
 
-async fn ask(
-    handle: Handle,
-    command: impl Fn(crate::instance::Reply) -> Command,
-) -> Result<(), Problem> {
+async fn ask(handle: &Handle, command: &impl Fn(Reply) -> Command) -> Result<(), Problem> {
     let (reply, done) = oneshot::channel();
     handle.ask(command(reply)).await;
     done.await.unwrap_or_else(|_| {
@@ -548,21 +369,4 @@ async fn ask(
             "the service left the configuration meanwhile",
         ))
     })
-}
-
-/// How long the end of a service is waited for.
-fn patience(spec: &ServiceSpec) -> Duration {
-    let ending = match spec.run {
-        // The driver's own tool may take long, and has a limit of its own.
-        Run::Driver => spec.stop.grace.max(DRIVER_DOWN),
-        Run::Process(_) | Run::Watch => spec.stop.grace,
-    };
-    ending.saturating_add(AFTER_GRACE)
-}
-
-async fn retire(handle: Handle, cause: &str) {
-    let (reply, done) = oneshot::channel();
-    let cause = cause.to_owned();
-    handle.ask(Command::Retire { cause, reply }).await;
-    let _ = done.await;
 }
