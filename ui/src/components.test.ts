@@ -307,6 +307,35 @@ describe('the whole page', () => {
   });
 });
 
+describe('the log', () => {
+  it('sets the cockpit’s own remarks apart from what the program wrote, also for a screen reader', async () => {
+    const backend = new FakeBackend()
+      .on('GET /api/status', status())
+      .on('GET /api/services', [service()])
+      .on('GET /api/events', [])
+      .on('GET /api/host', { ...host(), series: EMPTY_SERIES });
+    location.hash = '#/services/api/log';
+    render(App, { props: { backend } });
+    await settle();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(backend.stream.path).toContain('/logs?');
+    const line = (stream: string, text: string, ms: number) =>
+      backend.stream.queue.push({
+        event: 'line',
+        id: null,
+        data: JSON.stringify({ at: at(ms), instance: 0, stream, text }),
+      });
+    line('stdout', 'listening', -2_000);
+    line('cockpit', 'ended by SIGKILL; starting again', -1_000);
+    await settle();
+    await vi.advanceTimersByTimeAsync(150);
+    const rows = [...document.querySelectorAll('[role=log] .row')];
+    expect(rows.map((r) => r.classList.contains('cockpit'))).toEqual([false, true]);
+    expect(rows[0]?.textContent).not.toContain('stdout');
+    expect(rows[1]?.textContent).toMatch(/cockpit:\s*ended by SIGKILL; starting again/);
+  });
+});
+
 describe('LogText', () => {
   it('marks what is searched for across colours and never makes markup of it', () => {
     render(LogText, { props: { text: 'a \x1b[31mer\x1b[0mror <b>x</b>', query: 'error' } });

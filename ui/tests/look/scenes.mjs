@@ -413,16 +413,16 @@ function logs(n = 420) {
   ];
   return Array.from({ length: n }, (_, i) => {
     const err = i % 61 === 40;
+    const own = { 0: 'started, pid 4711', [n - 9]: 'ended by SIGKILL; starting again' }[i];
     return {
       at: iso(-(n - i) * 730),
       instance: i % 3 === 0 ? 1 : 0,
-      stream: i === 0 ? 'cockpit' : err ? 'stderr' : 'stdout',
+      stream: own ? 'cockpit' : err ? 'stderr' : 'stdout',
       text:
-        i === 0
-          ? 'started pid 4711'
-          : err
-            ? '\u001b[31mError\u001b[0m: upstream timed out after 30000ms (POST /api/generate)'
-            : texts[Math.floor(noise(i, 2) * texts.length)],
+        own ??
+        (err
+          ? '\u001b[31mError\u001b[0m: upstream timed out after 30000ms (POST /api/generate)'
+          : texts[Math.floor(noise(i, 2) * texts.length)]),
     };
   });
 }

@@ -9,45 +9,11 @@ import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 import { serve } from './server.mjs';
+import { shots } from './shots.mjs';
 
 const out = process.argv[2] ?? join(process.env.TMPDIR ?? '/tmp', 'cockpit-look');
 const only = process.argv[3] ?? '';
 mkdirSync(out, { recursive: true });
-
-const shots = [
-  ['healthy', 'overview', '/overview'],
-  ['healthy', 'services', '/services/api'],
-  ['healthy', 'log', '/services/api/log'],
-  ['healthy', 'history', '/services/api/history'],
-  ['healthy', 'models', '/services/ollama/models'],
-  ['healthy', 'containers', '/services/supabase/containers'],
-  ['healthy', 'palette', '/overview', (page) => page.keyboard.press('Control+k')],
-  ['healthy', 'keys', '/overview', (page) => page.keyboard.press('?')],
-  ['healthy', 'stop', '/services/ollama', (page) => page.getByRole('button', { name: 'Stop…' }).click()],
-  ['healthy', 'engine', '/overview', (page) => page.getByRole('button', { name: 'Engine running' }).click()],
-  [
-    'healthy',
-    'notice',
-    '/services/api',
-    (page) => page.getByRole('button', { name: 'Restart api' }).last().click(),
-  ],
-  ['failing', 'overview', '/overview'],
-  ['failing', 'services', '/services/api'],
-  ['failing', 'containers', '/services/supabase/containers'],
-  ['failing', 'history', '/services/api/history', (page) => page.locator('details summary').first().click()],
-  ['many', 'overview', '/overview'],
-  ['many', 'services', '/services/gateway'],
-  ['empty', 'overview', '/overview'],
-  [
-    'demo',
-    'detect',
-    '/overview',
-    (page) => page.getByRole('button', { name: /found on this machine/ }).click(),
-  ],
-  ['demo', 'overview', '/overview'],
-  ['healthy', 'signin', null],
-  ['healthy', 'lost', '/overview', 'lose'],
-];
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
