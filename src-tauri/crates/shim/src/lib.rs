@@ -7,10 +7,12 @@
 //!
 //! - [`protocol`]: the frames between engine and shim. Pure.
 //! - [`log`]: the log files: writer and reader.
+//! - [`signal`]: signals by name.
 //! - [`tree`]: identities of processes; finding and ending a tree whose shim is gone.
 //! - [`process`]: the shim itself.
 
 pub mod log;
 pub mod process;
 pub mod protocol;
+pub mod signal;
 pub mod tree;

@@ -7,12 +7,15 @@ use std::time::SystemTime;
 
 use cockpit_model::spec::{Kind, PresetOptions, Run};
 use cockpit_model::{Code, Problem, ServiceSpec};
+use cockpit_shim::signal;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::seat::hex;
-use crate::shim_link::{LogSpec, Spawn, StopSpec, signal_number};
+use crate::shim_link::{LogSpec, Spawn, StopSpec};
+
+const SIGTERM: i32 = rustix::process::Signal::TERM.as_raw();
 
 #[derive(Serialize)]
 struct StartedWith<'a> {
@@ -62,7 +65,8 @@ fn prune(value: &mut Value) {
 /// How the service is ended, as the shim takes it.
 pub(crate) fn stop_spec(spec: &ServiceSpec) -> StopSpec {
     StopSpec {
-        signal: signal_number(&spec.stop.signal),
+        // The configuration takes no other names.
+        signal: signal::number(&spec.stop.signal).unwrap_or(SIGTERM),
         grace_ms: u64::try_from(spec.stop.grace.as_millis()).unwrap_or(u64::MAX),
     }
 }

@@ -14,6 +14,7 @@ pub(crate) use cockpit_shim::protocol::{
     ExitStatus, FromShim, LogSpec, Spawn, SpawnError, SpawnErrorKind, State, StopSpec, ToShim,
     Welcome,
 };
+use cockpit_shim::signal;
 use cockpit_shim::tree::{self, Identity, pidfile};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Interest};
@@ -168,6 +169,12 @@ impl Link {
     pub(crate) fn send(&mut self, message: &ToShim) -> io::Result<()> {
         protocol::encode(message, &mut self.out).map_err(io::Error::other)?;
         self.flush()
+    }
+
+    /// Has it sent together with the next message.
+    pub(crate) fn queue(&mut self, message: &ToShim) {
+        // What is too long for a frame is left out: nothing that matters goes this way.
+        let _ = protocol::encode(message, &mut self.out);
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -343,7 +350,7 @@ pub(crate) fn wake(seat: &Seat) {
 pub(crate) fn exit_of(exit: &protocol::Exit) -> Exit {
     let (code, signal) = match exit.status {
         ExitStatus::Code(code) => (Some(code), None),
-        ExitStatus::Signal(number) => (None, Some(signal_name(number))),
+        ExitStatus::Signal(number) => (None, Some(signal::name(number).into_owned())),
     };
     Exit {
         code,
@@ -356,48 +363,6 @@ pub(crate) fn exit_of(exit: &protocol::Exit) -> Exit {
 /// Unix microseconds as a time.
 pub(crate) fn micros(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-const SIGNALS: [(&str, rustix::process::Signal); 16] = {
-    use rustix::process::Signal;
-    [
-        ("SIGTERM", Signal::TERM),
-        ("SIGINT", Signal::INT),
-        ("SIGQUIT", Signal::QUIT),
-        ("SIGHUP", Signal::HUP),
-        ("SIGUSR1", Signal::USR1),
-        ("SIGUSR2", Signal::USR2),
-        ("SIGKILL", Signal::KILL),
-        ("SIGABRT", Signal::ABORT),
-        ("SIGSEGV", Signal::SEGV),
-        ("SIGBUS", Signal::BUS),
-        ("SIGILL", Signal::ILL),
-        ("SIGFPE", Signal::FPE),
-        ("SIGTRAP", Signal::TRAP),
-        ("SIGPIPE", Signal::PIPE),
-        ("SIGALRM", Signal::ALARM),
-        ("SIGXCPU", Signal::XCPU),
-    ]
-};
-
-/// The number of a signal by its name; SIGTERM for what is none.
-pub(crate) fn signal_number(name: &str) -> i32 {
-    SIGNALS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map_or(rustix::process::Signal::TERM, |(_, signal)| *signal)
-        .as_raw()
-}
-
-/// The name of a signal by its number.
-fn signal_name(number: i32) -> String {
-    SIGNALS
-        .iter()
-        .find(|(_, signal)| signal.as_raw() == number)
-        .map_or_else(
-            || format!("signal {number}"),
-            |(name, _)| (*name).to_owned(),
-        )
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod common;
 
 use std::time::Duration;
 
+use cockpit_model::logs::Stream;
 use cockpit_model::spec::{Kind, LimitAction, ProbeCheck, RestartPolicy};
 use cockpit_model::{Action, Code, EventBody, InstanceState, Owner, PortHolder};
 use cockpit_supervisor::InstanceUse;
@@ -247,6 +248,46 @@ async fn what_cannot_be_remembered_is_told() {
     assert_eq!(
         *bench.record.remembered.lock().unwrap(),
         [("api".to_owned(), true), ("api".to_owned(), true)]
+    );
+    bench.end().await;
+}
+
+/// Why the output breaks off stands in the log itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_says_why_it_breaks_off() {
+    let bench = Bench::started(vec![shell("api", "echo life $$; exec sleep 1000")]).await;
+    let first = bench.state("api", InstanceState::Ready).await.instances[0]
+        .pid
+        .unwrap();
+    let life = |pid: u32| (Stream::Stdout, format!("life {pid}"));
+    let remark = |text: &str| (Stream::Cockpit, text.to_owned());
+    bench.logged("api", &[life(first)]).await;
+    kill(first);
+    let second = bench.ready_again("api", first).await.instances[0]
+        .pid
+        .unwrap();
+    bench.logged("api", &[life(second)]).await;
+    bench.handle().act("api", Action::Stop).await.unwrap();
+    let log = bench.logged("api", &[remark("stopped by hand")]).await;
+    let again = log
+        .iter()
+        .find_map(|(_, text)| {
+            text.strip_prefix("starting again (attempt 1): killed by SIGKILL after ")
+        })
+        .unwrap();
+    assert_eq!(
+        log,
+        [
+            remark("started with the cockpit"),
+            life(first),
+            remark("ended by SIGKILL"),
+            remark(&format!(
+                "starting again (attempt 1): killed by SIGKILL after {again}"
+            )),
+            life(second),
+            remark("ended by SIGTERM, as asked"),
+            remark("stopped by hand"),
+        ]
     );
     bench.end().await;
 }

@@ -41,6 +41,7 @@ use crate::protocol::{
     Command, Exit, ExitStatus, FromShim, LogSpec, Refusal, Running, Spawn, Started, State,
     StopSpec, ToShim, VERSION, Welcome,
 };
+use crate::signal;
 use crate::tree::{Identity, pidfile};
 
 /// Exits that are kept for an engine to acknowledge. There is one per spawn, and only an engine spawns.
@@ -310,6 +311,7 @@ impl Shim {
             self.pump.outlet().take(room);
         }
         self.tell(&FromShim::Exited(exit.clone()));
+        self.pump.remark(end_of(&exit));
         if self.exits.len() == EXITS {
             self.exits.pop_front();
         }
@@ -409,6 +411,7 @@ impl Shim {
             Ok(child) => child,
             Err(error) => {
                 self.set_log(spawn.log);
+                self.pump.remark(format!("not started: {}", error.text));
                 self.label = spawn.label;
                 return self.tell(&FromShim::SpawnFailed(error));
             }
@@ -499,6 +502,16 @@ impl Shim {
             self.lose_engine();
         }
     }
+}
+
+/// Why the output breaks off, for who reads the log.
+fn end_of(exit: &Exit) -> String {
+    let how = match exit.status {
+        ExitStatus::Code(code) => format!("exited with code {code}"),
+        ExitStatus::Signal(number) => format!("ended by {}", signal::name(number)),
+    };
+    let asked = if exit.requested { ", as asked" } else { "" };
+    format!("{how}{asked}")
 }
 
 fn is_signal(stop: StopSpec) -> bool {

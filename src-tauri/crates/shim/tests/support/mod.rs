@@ -84,6 +84,14 @@ impl Shim {
             .collect()
     }
 
+    /// The log, as soon as its last line is this remark of the cockpit's.
+    pub fn log_until(&self, remark: &str) -> Vec<String> {
+        let last = format!("cockpit {remark}");
+        eventually(remark, || {
+            Some(self.log()).filter(|log| log.last() == Some(&last))
+        })
+    }
+
     /// Waits until a file that the child writes is there, and gives its content.
     pub fn written(&self, name: &str) -> String {
         let path = self.path(name);

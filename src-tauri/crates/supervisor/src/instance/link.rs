@@ -116,8 +116,14 @@ impl Actor {
         let log = self.log_spec();
         let encoded = label.encode();
         self.label = Some(label);
-        match self.launch.spawn(log, encoded) {
+        match self.launch.spawn(log.clone(), encoded) {
             Ok(spawn) => {
+                if let Some(link) = &mut self.link {
+                    // A new shim does not know the log yet.
+                    link.queue(&ToShim::SetLog(log));
+                    let text = self.machine.reason().to_owned();
+                    link.queue(&ToShim::Remark { text });
+                }
                 self.watchdog = Some(Instant::now() + PATIENCE);
                 self.send(&ToShim::Spawn(Box::new(spawn)));
             }
@@ -429,6 +435,8 @@ impl Actor {
             return;
         };
         self.shim_pid = None;
+        let text = self.machine.cause().to_owned();
+        link.queue(&ToShim::Remark { text });
         if link.send(&ToShim::Quit).is_err() {
             return;
         }

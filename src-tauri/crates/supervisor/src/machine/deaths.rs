@@ -215,12 +215,20 @@ impl Machine {
         self.pid = None;
         self.started_at = None;
         if delay.is_zero() {
-            self.start_now(now, format!("starting again: {cause}"), out);
+            self.start_now(now, self.starting_again(&cause), out);
             return;
         }
         self.phase = Phase::Pausing(now.mono.saturating_add(delay));
         self.next_attempt_at = now.wall.checked_add(delay).ok();
         self.enter(now, state, cause, out);
+    }
+
+    /// Why it is being started, in words.
+    pub(super) fn starting_again(&self, cause: &str) -> String {
+        match self.backoff.attempts() {
+            0 => format!("starting again: {cause}"),
+            attempt => format!("starting again (attempt {attempt}): {cause}"),
+        }
     }
 
     pub(super) fn on_spawn_failed(

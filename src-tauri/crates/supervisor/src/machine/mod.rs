@@ -217,6 +217,10 @@ impl Machine {
     pub(crate) fn cause(&self) -> &str {
         &self.cause
     }
+    /// Why it is, or was last, being started.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
     pub(crate) const fn since(&self) -> Timestamp {
         self.since
     }
@@ -387,7 +391,7 @@ impl Machine {
         if let Phase::Pausing(until) = self.phase
             && now.mono >= until
         {
-            let reason = format!("starting again: {}", self.cause);
+            let reason = self.starting_again(&self.cause);
             self.start_now(now, reason, out);
         }
         let overdue = match &self.phase {

@@ -188,7 +188,7 @@ fn the_first_crash_restarts_at_once_and_the_next_ones_wait() {
     assert!(play.dies(None).spawns());
     play.is(
         InstanceState::Starting,
-        "starting again: killed by SIGKILL after 60 s",
+        "starting again (attempt 1): killed by SIGKILL after 60 s",
     );
     assert_eq!(play.machine.restarts(), 1);
     assert!(!play.spawned().after(1000).dies(Some(1)).spawns());
@@ -483,7 +483,7 @@ fn too_much_memory_restarts_after_three_samples() {
     assert_eq!(play.machine.restarts(), 1);
     play.is(
         InstanceState::Starting,
-        "starting again: memory: 3.0 GiB is over the limit of 1.0 GiB",
+        "starting again (attempt 1): memory: 3.0 GiB is over the limit of 1.0 GiB",
     );
 }
 
@@ -552,7 +552,7 @@ fn what_died_while_nobody_looked_is_judged_by_its_own_time() {
     assert!(play.spawns());
     play.is(
         InstanceState::Starting,
-        "starting again: exited with code 4 after 50 min",
+        "starting again (attempt 1): exited with code 4 after 50 min",
     );
 }
 

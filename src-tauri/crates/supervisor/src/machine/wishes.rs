@@ -156,7 +156,7 @@ impl Machine {
             }
             // What it died of may be over: the dependency it lacked is back.
             (Phase::Pausing(_), _) if opened && self.state != InstanceState::Missing => {
-                let reason = format!("starting again: {}", self.cause);
+                let reason = self.starting_again(&self.cause);
                 self.start_now(now, reason, out);
             }
             _ => {}

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cockpit_model::logs::LogQuery;
+use cockpit_model::logs::{LogQuery, Stream};
 use cockpit_model::spec::{
     Kind, LimitAction, LimitsSpec, LogSpec, PresetOptions, ProbeCheck, ProbeSpec, RestartPolicy,
     RestartSpec, Run, ServiceSpec, StopSpec,
@@ -197,13 +197,35 @@ impl Bench {
     }
 
     pub async fn log(&self, name: &str) -> Vec<String> {
+        let lines = self.log_lines(name).await;
+        lines.into_iter().map(|(_, text)| text).collect()
+    }
+
+    async fn log_lines(&self, name: &str) -> Vec<(Stream, String)> {
         let query = LogQuery {
             tail: 1000,
             grep: None,
             instance: None,
         };
         let lines = self.handle().logs(name, query).await.unwrap();
-        lines.into_iter().map(|line| line.text).collect()
+        lines.into_iter().map(|l| (l.stream, l.text)).collect()
+    }
+
+    /// The log, once it ends so.
+    pub async fn logged(&self, name: &str, end: &[(Stream, String)]) -> Vec<(Stream, String)> {
+        let reading = async {
+            loop {
+                let lines = self.log_lines(name).await;
+                if lines.ends_with(end) {
+                    return lines;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, reading).await {
+            Ok(lines) => lines,
+            Err(_) => panic!("{end:?} was not logged: {:#?}", self.log_lines(name).await),
+        }
     }
 
     pub async fn end(mut self) {
