@@ -1,4 +1,5 @@
-//! Uninstalling: nothing of ours runs on, whatever became of the engines and the configurations.
+//! Installing the login item and taking it away again; uninstalling: nothing of ours runs on, whatever
+//! became of the engines and the configurations.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +16,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use studio_cockpit::cli::client::Client;
-use support::{Cockpit, PATIENCE, exe, is_alive, pid, processes};
+use support::{Cockpit, PATIENCE, exe, is_alive, pid, processes, script};
 use tokio::process::Command;
 
 const SLEEPER: &str = "[services.sleeper]\ncommand = [\"sleep\", \"100000\"]\n";
@@ -81,4 +82,124 @@ async fn services_end_whose_engine_is_dead_and_whose_configuration_is_broken() {
     assert!(!is_alive(service));
     assert!(left(own.data()).is_empty());
     assert!(!own.data().exists());
+}
+
+/// A person's home, and stand-ins for the tools of a user manager that note what they are asked.
+#[cfg(target_os = "linux")]
+struct Person {
+    home: tempfile::TempDir,
+    path: String,
+}
+
+#[cfg(target_os = "linux")]
+impl Person {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let bin = home.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        let note = |answer: &str| {
+            let asked = home.path().join("asked");
+            format!("echo \"${{0##*/}} $*\" >> '{}'\n{answer}", asked.display())
+        };
+        let answers = "case \"$*\" in *is-system-running*) echo running ;; esac";
+        script(&bin.join("systemctl"), &note(answers));
+        script(&bin.join("loginctl"), &note("echo Linger=yes"));
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        Self { home, path }
+    }
+
+    fn env(&self) -> [(&str, &str); 2] {
+        [
+            ("HOME", self.home.path().to_str().unwrap()),
+            ("PATH", &self.path),
+        ]
+    }
+
+    fn units(&self) -> std::path::PathBuf {
+        self.home.path().join(".config/systemd/user")
+    }
+
+    /// What the tools were asked since the last time.
+    fn asked(&self) -> Vec<String> {
+        let path = self.home.path().join("asked");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let _ = fs::remove_file(&path);
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+#[cfg(target_os = "linux")]
+async fn on_and_off(cockpit: &Cockpit, person: &Person) {
+    let reload = "systemctl --user daemon-reload".to_owned();
+    let unit = person.units().join("studio-cockpit.service");
+    let wants = person
+        .units()
+        .join("default.target.wants/studio-cockpit.service");
+    let login = async |args: &[&str]| {
+        let args = [&["login"], args].concat();
+        let (code, out, error) = cockpit.verb_with(&args, &person.env()).await;
+        assert_eq!((code, error.as_str()), (0, ""), "{args:?}: {out}");
+        out
+    };
+
+    let out = login(&[]).await;
+    assert!(out.contains("does not start at login"), "{out}");
+    let mut written = Vec::new();
+    // Twice is once.
+    for _ in 0..2 {
+        person.asked();
+        let out = login(&["on"]).await;
+        assert!(out.contains(&unit.display().to_string()), "{out}");
+        let asked = person.asked();
+        assert!(asked.contains(&reload), "{asked:?}");
+        let touches = |line: &String| line.contains(" start") || line.contains(" stop");
+        assert!(
+            !asked.iter().any(touches),
+            "what runs is not touched: {asked:?}"
+        );
+        written.push(fs::read_to_string(&unit).unwrap());
+        assert_eq!(fs::read_link(&wants).unwrap(), unit);
+    }
+    assert_eq!(written[0], written[1]);
+    let line = format!(
+        "ExecStart=\"{}\" \"serve\" \"--await-config\" \"--data-dir\" \"{}\"\n",
+        exe().canonicalize().unwrap().display(),
+        cockpit.data().display()
+    );
+    for part in [
+        line.as_str(),
+        "KillMode=process\n",
+        "WantedBy=default.target\n",
+    ] {
+        assert!(written[0].contains(part), "{part} in {}", written[0]);
+    }
+    let json: serde_json::Value = serde_json::from_str(&login(&["--json"]).await).unwrap();
+    assert_eq!(json["on"], true, "{json}");
+    assert_eq!(json["note"], serde_json::Value::Null, "{json}");
+
+    for _ in 0..2 {
+        person.asked();
+        let out = login(&["off"]).await;
+        assert!(out.contains("does not start at login"), "{out}");
+        assert!(person.asked().contains(&reload));
+        assert!(!unit.exists() && wants.symlink_metadata().is_err());
+    }
+    let json: serde_json::Value = serde_json::from_str(&login(&["--json"]).await).unwrap();
+    assert_eq!(json["on"], false, "{json}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engine_is_put_at_login_and_taken_away_again_with_and_without_one_running() {
+    let person = Person::new();
+    let mut cockpit = Cockpit::new(SLEEPER);
+    on_and_off(&cockpit, &person).await;
+    cockpit.env = person
+        .env()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    cockpit.serve().await;
+    let before = pid(&cockpit.wait_ready("sleeper").await);
+    on_and_off(&cockpit, &person).await;
+    assert_eq!(pid(&cockpit.wait_ready("sleeper").await), before);
 }

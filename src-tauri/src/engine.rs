@@ -105,6 +105,8 @@ struct Engine {
     home: PathBuf,
     bus: Bus,
     state: Arc<StateDb>,
+    /// Why `state.db` is not in use.
+    state_trouble: Option<String>,
     telemetry: Telemetry,
     adapters: adapters::Adapters,
     /// Absent until a configuration has held once.
@@ -236,6 +238,7 @@ fn open(
             data_dir: options.data.path().display().to_string(),
             config_path: config_path.display().to_string(),
             demo: options.demo,
+            trouble: Vec::new(),
         },
         data: options.data.clone(),
         config_path,
@@ -243,6 +246,10 @@ fn open(
         home,
         bus,
         state: Arc::new(state),
+        state_trouble: match &state_opened {
+            Opened::Unavailable { why } => Some(why.clone()),
+            Opened::Fresh | Opened::Ok | Opened::SetAside { .. } => None,
+        },
         telemetry,
         supervisor: OnceLock::new(),
         config: Mutex::new(ConfigStatus {
@@ -338,10 +345,9 @@ impl Engine {
                 "{name} was damaged ({why}); it is kept as {} and a new one was begun",
                 moved_to.display()
             ),
-            Opened::Unavailable { why } => format!(
-                "{name} cannot be written ({why}); the services are kept up without it; make room on \
-                 the disk, or the folder writable"
-            ),
+            Opened::Unavailable { why } => {
+                format!("{name} is not in use, and the services are kept up without it: {why}")
+            }
         };
         tracing::error!("{message}");
         self.publish(EventBody::Cockpit {

@@ -15,6 +15,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
@@ -36,9 +37,16 @@ pub fn exe() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_studio-cockpit"))
 }
 
+/// Whom an unprivileged cockpit belongs to where the tests run as root.
+const NOBODY: u32 = 65534;
+
 pub struct Cockpit {
     pub dir: TempDir,
     pub engine: Option<Child>,
+    /// What its programs find in their environment besides.
+    pub env: Vec<(String, String)>,
+    /// The programs, where they run as nobody: the checkout may be closed to them.
+    programs: Option<TempDir>,
     /// What the marks of this cockpit's shims begin with, once one was seen.
     mark: std::sync::OnceLock<String>,
 }
@@ -53,10 +61,62 @@ impl Cockpit {
         let cockpit = Self {
             dir,
             engine: None,
+            env: Vec::new(),
+            programs: None,
             mark: std::sync::OnceLock::new(),
         };
         cockpit.write_config(config);
         cockpit
+    }
+
+    /// The same for somebody who may not read everything, which root may: nobody, if need be.
+    pub fn unprivileged(config: &str) -> Self {
+        let mut cockpit = Self::new(config);
+        if rustix::process::getuid().is_root() {
+            let programs = tempfile::Builder::new()
+                .prefix("cockpit-bin-")
+                .permissions(fs::Permissions::from_mode(0o755))
+                .tempdir()
+                .unwrap();
+            for name in ["studio-cockpit", "studio-cockpit-shim"] {
+                fs::copy(exe().with_file_name(name), programs.path().join(name)).unwrap();
+            }
+            cockpit.programs = Some(programs);
+            cockpit.own_all();
+        }
+        cockpit
+    }
+
+    /// Gives what lies in the data folder to whom the cockpit runs as.
+    pub fn own_all(&self) {
+        if self.programs.is_none() {
+            return;
+        }
+        let nobody = |path: &Path| {
+            std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        };
+        nobody(self.data());
+        for entry in fs::read_dir(self.data()).unwrap() {
+            nobody(&entry.unwrap().path());
+        }
+    }
+
+    /// The program, run as whom this cockpit belongs to.
+    pub fn command(&self) -> Command {
+        let Some(programs) = &self.programs else {
+            let mut command = Command::new(exe());
+            command.envs(self.env.clone());
+            return command;
+        };
+        let mut command = Command::new("setpriv");
+        command
+            .envs(self.env.clone())
+            .args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")])
+            .args(["--clear-groups", "--"])
+            .arg(programs.path().join("studio-cockpit"))
+            .env("HOME", self.data())
+            .current_dir("/");
+        command
     }
 
     /// The same, with the engine running.
@@ -76,10 +136,17 @@ impl Cockpit {
 
     /// Saves the configuration as an editor does: a new file in the old one's place.
     pub fn write_config(&self, config: &str) {
+        self.write_config_with(config, 0o644);
+    }
+
+    /// The same with these permissions.
+    pub fn write_config_with(&self, config: &str, mode: u32) {
         let text = format!("[cockpit]\nlisten = \"127.0.0.1:0\"\n\n{config}");
         let new = self.data().join("cockpit.toml.new");
         fs::write(&new, text).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(mode)).unwrap();
         fs::rename(&new, self.config_path()).unwrap();
+        self.own_all();
     }
 
     /// Starts the engine and waits until its door is open.
@@ -94,7 +161,8 @@ impl Cockpit {
             .append(true)
             .open(self.data().join("engine.log"))
             .unwrap();
-        let mut engine = Command::new(exe())
+        let mut engine = self
+            .command()
             .arg("serve")
             .arg("--data-dir")
             .arg(self.data())
@@ -263,7 +331,7 @@ impl Cockpit {
 
     /// The same with these variables in its environment.
     pub async fn verb_with(&self, args: &[&str], env: &[(&str, &str)]) -> (i32, String, String) {
-        let mut command = Command::new(exe());
+        let mut command = self.command();
         let (verb, rest) = args.split_first().unwrap();
         command
             .arg(verb)
@@ -292,7 +360,6 @@ pub async fn told(mut command: Command) -> (i32, String, String) {
 
 /// A stand-in for a program: a shell script with this body.
 pub fn script(path: &Path, body: &str) {
-    use std::os::unix::fs::PermissionsExt as _;
     fs::write(path, format!("#!/bin/sh\n{body}\n")).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }

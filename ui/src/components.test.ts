@@ -190,6 +190,17 @@ describe('Banners', () => {
     }
   });
 
+  it('says what of the cockpit itself does not work, and that the services do', () => {
+    const trouble = ['telemetry.db is not in use: it was written by a newer version; move the file away'];
+    const text = shown((c) => {
+      c.status = status({ engine: { ...status().engine, trouble } });
+    });
+    expect(text).toContain('The services are kept up all the same.');
+    expect(text).toContain(trouble[0]);
+    cleanup();
+    expect(shown((c) => (c.status = status({ engine: { ...status().engine, trouble: [] } })))).toBe('');
+  });
+
   it('says since when the engine does not answer, but not for a blink', () => {
     const lost = (ms: number) => (c: Cockpit) => {
       c.loaded = true;

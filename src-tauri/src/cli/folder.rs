@@ -76,6 +76,11 @@ impl DataFolder {
         self.0.join("engine.lock")
     }
 
+    /// The output of an engine that nobody watches; `.1` and `.2` behind it are older.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("engine.log")
+    }
+
     /// The configuration, where no other is named.
     pub fn config(&self) -> PathBuf {
         self.0.join("cockpit.toml")
@@ -92,19 +97,6 @@ impl DataFolder {
             return Ok(own);
         }
         Ok(cockpit_platform::paths::run_dir(&self.0)?.join("engine.sock"))
-    }
-
-    /// The token's text.
-    ///
-    /// # Errors
-    /// [`Code::Storage`] when it cannot be read.
-    pub fn read_token(&self) -> Result<String, Problem> {
-        let path = self.token();
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            Problem::new(Code::Storage, "the token cannot be read")
-                .detail(format!("{}: {error}", path.display()))
-        })?;
-        Ok(text.trim().to_owned())
     }
 
     /// What the engine that runs, or ran last, wrote about itself.

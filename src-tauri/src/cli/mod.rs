@@ -12,6 +12,7 @@ mod args;
 pub mod client;
 mod failure;
 pub mod folder;
+mod log;
 pub mod sign_in;
 mod sse;
 mod style;

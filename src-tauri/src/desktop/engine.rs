@@ -25,8 +25,6 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 const END_TIMEOUT: Duration = Duration::from_secs(120);
 /// Between two looks at an engine that starts or ends.
 const LOOK: Duration = Duration::from_millis(50);
-/// A log larger than this is set aside before the next start.
-const LOG_LIMIT: u64 = 10 << 20;
 
 /// The engine of one data folder.
 pub(crate) struct Engine {
@@ -249,15 +247,15 @@ impl Engine {
     }
 
     fn log_path(&self) -> PathBuf {
-        self.folder.path().join("engine.log")
+        self.folder.log()
     }
 
+    /// The engine bounds it by itself.
     fn open_log(&self) -> std::io::Result<File> {
-        let path = self.log_path();
-        if fs::metadata(&path).is_ok_and(|meta| meta.len() > LOG_LIMIT) {
-            fs::rename(&path, path.with_extension("log.1"))?;
-        }
-        OpenOptions::new().create(true).append(true).open(path)
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
     }
 
     /// The end of its log: why it did not start.

@@ -8,7 +8,7 @@ use cockpit_api::{Chart, ChartFormat, ChartKind, Cockpit, Found, Live, LoginItem
 use cockpit_model::host::{HostSample, HostView};
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::spec::Kind;
-use cockpit_model::verdict::{ConfigState, Counts};
+use cockpit_model::verdict::{ConfigState, Counts, EngineInfo};
 use cockpit_model::{
     Action, Code, Event, EventBody, Mark, Problem, Service, Status, Timestamp, Verdict,
 };
@@ -42,8 +42,23 @@ impl Engine {
                 total: count(services.len()),
             },
             incidents_open: 0,
-            engine: self.info.clone(),
+            engine: EngineInfo {
+                trouble: self.trouble(),
+                ..self.info.clone()
+            },
         }
+    }
+
+    /// What of the engine itself does not work now.
+    fn trouble(&self) -> Vec<String> {
+        let state = self.state_trouble.as_ref().map(|why| {
+            format!("state.db is not in use, and a stop by hand is forgotten when the engine ends: {why}")
+        });
+        let telemetry = self.telemetry.stats().last_error;
+        let telemetry = telemetry.map(|why| {
+            format!("telemetry.db is not in use, and no history is kept meanwhile: {why}")
+        });
+        state.into_iter().chain(telemetry).collect()
     }
 
     fn supervisor(&self) -> Result<Supervisor, Problem> {

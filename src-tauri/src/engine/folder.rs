@@ -83,15 +83,24 @@ fn taken(data: &DataFolder, lock: &mut File) -> Problem {
 /// The bearer token: the file's, or a new one.
 ///
 /// # Errors
-/// [`Code::Storage`] when it can be neither read nor made.
+/// [`Code::Storage`] when it cannot be read or made. A good one is never
+/// replaced: programs use it.
 pub(super) fn token(data: &DataFolder) -> Result<String, Problem> {
     let path = data.token();
-    if let Ok(token) = data.read_token()
-        && token.len() >= TOKEN_BYTES
-    {
-        let own = std::fs::set_permissions(&path, Permissions::from_mode(0o600));
-        own.map_err(|error| storage("the token cannot be made private", &path, &error))?;
-        return Ok(token);
+    match std::fs::read_to_string(&path) {
+        Ok(text) if text.trim().len() >= TOKEN_BYTES => {
+            let own = std::fs::set_permissions(&path, Permissions::from_mode(0o600));
+            own.map_err(|error| storage("the token cannot be made private", &path, &error))?;
+            return Ok(text.trim().to_owned());
+        }
+        // None worth the name: a file that was just touched, or half written.
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(Problem::new(Code::Storage, "the token cannot be read")
+                .detail(format!("{}: {error}", path.display()))
+                .remedy("make the file yours again, or remove it: a new one is made, and programs that use the old one need it"));
+        }
     }
     let mut bytes = [0_u8; TOKEN_BYTES];
     rand::rng().fill(&mut bytes);

@@ -26,8 +26,9 @@ pub(super) async fn run(engine: Arc<Engine>, stopping: CancellationToken) {
             () = stopping.cancelled() => return,
         };
         match event.body {
-            // A refused or a mended file changes the status though the verdict stays.
-            EventBody::Config { .. } => {
+            // A refused or a mended file, or a database that cannot be used, changes the status though
+            // the verdict stays.
+            EventBody::Config { .. } | EventBody::Cockpit { .. } => {
                 judge(&engine, true);
                 awake.follow(&engine).await;
             }
@@ -67,8 +68,7 @@ pub(super) async fn run(engine: Arc<Engine>, stopping: CancellationToken) {
             | EventBody::InstanceExit { .. }
             | EventBody::InstanceStarted { .. }
             | EventBody::Status { .. }
-            | EventBody::Host { .. }
-            | EventBody::Cockpit { .. } => {}
+            | EventBody::Host { .. } => {}
         }
     }
 }

@@ -143,6 +143,8 @@ export interface EngineInfo {
   data_dir: string;
   config_path: string;
   demo: boolean;
+  /** What of the engine itself does not work now; an older engine does not tell. */
+  trouble?: string[];
 }
 
 export interface Status extends Verdict {

@@ -1,7 +1,9 @@
 //! The two doors: a loopback TCP listener and a unix socket, each serving the Router over HTTP/1.1.
 //!
 //! A door bounds what a stranger can hold: the number of connections, the size of a request's head
-//! and how long it may take to arrive. When the engine stops, live streams are ended, answers under
+//! and how long it may take to arrive (the body's bounds are in `extract` and `gate`). A head that is
+//! not HTTP/1 at all, or is too large, never becomes a request: hyper answers it by itself with a bare
+//! 400, 414 or 431, for which it offers no hook, so these alone carry no problem document. When the engine stops, live streams are ended, answers under
 //! way are finished, and what is left after [`LAST_ANSWERS`] is cut.
 
 use std::convert::Infallible;

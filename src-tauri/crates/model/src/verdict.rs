@@ -65,6 +65,10 @@ pub struct EngineInfo {
     pub config_path: String,
     /// Whether this is the bundled demo stack.
     pub demo: bool,
+    /// What of the engine itself does not work now, each with what to do: a database that cannot be
+    /// used. The services are kept up all the same.
+    #[serde(default)]
+    pub trouble: Vec<String>,
 }
 
 /// How many.

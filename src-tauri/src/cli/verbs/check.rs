@@ -23,6 +23,6 @@ pub(in crate::cli) fn check(reading: &Reading) -> Done {
 
 /// What `~` stands for. Without a home it stands for the root, where nothing of a person's lies, so
 /// that a path with `~` is reported as missing.
-pub(super) fn home() -> PathBuf {
+pub(in crate::cli) fn home() -> PathBuf {
     cockpit_platform::paths::home().unwrap_or_else(|| PathBuf::from("/"))
 }

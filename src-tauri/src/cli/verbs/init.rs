@@ -106,6 +106,7 @@ fn write_new(file: &Path, text: &str) -> Result<(), Problem> {
         } else {
             Problem::new(Code::Storage, "the configuration cannot be written")
                 .detail(format!("{}: {error}", file.display()))
+                .remedy("make the folder writable, or name another file with --config")
         }
     };
     if let Some(folder) = file

@@ -1,17 +1,13 @@
 //! `serve` and `demo`: this process becomes the engine.
 
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
-use cockpit_config::LogLevel;
-
 use super::app;
-use super::check::home;
 use crate::cli::args::Common;
 use crate::cli::client::Client;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::folder::DataFolder;
+use crate::cli::log;
 use crate::engine::{self, EngineOptions, StartError};
 
 /// How often a starting engine is asked whether it is ready.
@@ -32,7 +28,7 @@ pub(in crate::cli) async fn serve(
     await_config: bool,
 ) -> Done {
     let data = common.folder()?;
-    log(common, &data);
+    log::begin(common, &data);
     let options = EngineOptions {
         config: common.config.clone(),
         data,
@@ -49,7 +45,7 @@ pub(in crate::cli) async fn demo(common: &Common, no_window: bool) -> Done {
     if common.data_dir.is_none() {
         data = DataFolder::new(Some(&data.path().join("demo")))?;
     }
-    log(common, &data);
+    log::begin(common, &data);
     let options = EngineOptions {
         config: common.config.clone(),
         data: data.clone(),
@@ -83,32 +79,4 @@ pub(in crate::cli) async fn until_ready(client: &Client) {
     while client.get_bytes("/readyz").await.is_err() {
         tokio::time::sleep(ASK_AGAIN).await;
     }
-}
-
-/// Writes the log to standard error: as much as the command line says, else the configuration.
-fn log(common: &Common, data: &DataFolder) {
-    let level = match common.log_level {
-        Some(level) => level.into(),
-        None => configured(&common.config.clone().unwrap_or_else(|| data.config())),
-    };
-    let level = match level {
-        LogLevel::Error => tracing::Level::ERROR,
-        LogLevel::Warn => tracing::Level::WARN,
-        LogLevel::Info => tracing::Level::INFO,
-        LogLevel::Debug => tracing::Level::DEBUG,
-        LogLevel::Trace => tracing::Level::TRACE,
-    };
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_target(false)
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-        .with_writer(io::stderr)
-        .finish();
-    // Fails only where a log is set up already, and then that one is the right one.
-    let _ = tracing::subscriber::set_global_default(subscriber);
-}
-
-/// What the configuration says; where it does not hold, the engine will say so itself.
-fn configured(file: &Path) -> LogLevel {
-    cockpit_config::load(file, &home()).map_or(LogLevel::Info, |config| config.cockpit.log_level)
 }

@@ -77,6 +77,10 @@ fn write(out: &mut impl Write, style: Style, status: &Status, now: Timestamp) ->
         vec![label("data"), plain(engine.data_dir.clone())],
     ];
     style::table(out, style, &rows)?;
+    for trouble in &engine.trouble {
+        let trouble = style::printable(trouble, style);
+        writeln!(out, "  {} {trouble}", style.paint(Tone::Bad, "error:"))?;
+    }
     for error in &status.config.errors {
         writeln!(out, "  {} {error}", style.paint(Tone::Bad, "error:"))?;
     }
@@ -99,7 +103,8 @@ mod tests {
             "config": { "state": "ok", "errors": [], "warnings": [] },
             "services": { "ready": 1, "total": 2 }, "incidents_open": 0,
             "engine": { "version": "0.1.0", "pid": 7, "started_at": "2025-12-31T22:00:00Z",
-                "data_dir": "/d", "config_path": "/d/cockpit.toml", "demo": false },
+                "data_dir": "/d", "config_path": "/d/cockpit.toml", "demo": false,
+                "trouble": ["telemetry.db is not in use"] },
         }))
         .unwrap();
         let mut out = Vec::new();
@@ -108,7 +113,8 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "✖ api keeps crashing for 5 min\n  exit code 1\n  services  1 of 2 ready\n  \
-             config    /d/cockpit.toml\n  engine    0.1.0, pid 7, up 2 h 5 min\n  data      /d\n"
+             config    /d/cockpit.toml\n  engine    0.1.0, pid 7, up 2 h 5 min\n  data      /d\n  \
+             error: telemetry.db is not in use\n"
         );
     }
 }

@@ -126,6 +126,7 @@ pub(crate) fn status() -> Status {
             data_dir: "/d".into(),
             config_path: "/d/cockpit.toml".into(),
             demo: false,
+            trouble: vec!["telemetry.db is not in use: the disk is full".into()],
         },
     }
 }
