@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use cockpit_model::{Code, Problem};
+use futures_util::StreamExt;
 use proptest::prelude::*;
 
 use super::{Entry, fake, request};
@@ -251,6 +252,27 @@ async fn malformed_and_oversized_bodies() {
     let mut streamed = request("POST", "/api/login", "{}");
     *streamed.body_mut() = Body::from_stream(pieces);
     assert_eq!(entry.ask(streamed).await.status, 413);
+    assert_eq!(fake.asked(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_arrives_is_given_up() {
+    let (fake, _feed) = fake();
+    for (entry, path) in [
+        (Entry::new(fake.clone()), "/api/login"),
+        // Anybody may begin one here.
+        (Entry::new(fake.clone()).without_token(), EXCHANGE),
+    ] {
+        let mut slow = request("POST", path, "{}");
+        let begun = futures_util::stream::iter([Ok::<_, std::io::Error>(b"{".to_vec())]);
+        *slow.body_mut() = Body::from_stream(begun.chain(futures_util::stream::pending()));
+        let got = entry.ask(slow).await;
+        assert_eq!(
+            (got.status.as_u16(), got.code().as_str()),
+            (408, "bad_request"),
+            "{path}"
+        );
+    }
     assert_eq!(fake.asked(), [""; 0]);
 }
 
