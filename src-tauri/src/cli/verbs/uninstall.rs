@@ -238,7 +238,10 @@ impl Place {
                 .post::<Vec<Service>>("/api/stop-all", &json!({}))
                 .await
             {
-                Ok(stopped) => told(&format!("{whose}{} services stopped", stopped.len()))?,
+                Ok(stopped) => told(&match stopped.len() {
+                    1 => format!("{whose}1 service stopped"),
+                    n => format!("{whose}{n} services stopped"),
+                })?,
                 // It never held: this engine has no services, and what shims hold is looked for next.
                 Err(problem) if problem.code == Code::ConfigInvalid => {}
                 Err(problem) => return Err(problem.into()),
