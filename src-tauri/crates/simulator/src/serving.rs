@@ -21,7 +21,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, sleep_until};
 
 use crate::Common;
-use crate::fault::{Effect, Faults, Order, Schedule};
+use crate::connection::Doors;
+pub(crate) use crate::connection::Peer;
+use crate::faults::{Effect, Faults, Order, Schedule};
 
 /// Writes a line of the double's log. A closed pipe is nobody's concern.
 pub(crate) fn say(line: &str) {
@@ -65,6 +67,16 @@ impl Board {
                 Effect::Hang(None) => future::pending().await,
             }
         }
+    }
+
+    /// Whether any fault of single answers is in force.
+    pub(crate) fn has_answers(&self) -> bool {
+        self.with(|faults| faults.has_answers())
+    }
+
+    /// The fault that befalls this model's answer now.
+    pub(crate) fn answer(&self, model: &str) -> Option<Order> {
+        self.with(|faults| faults.answer(model, Instant::now()))
     }
 
     /// Waits until the double's start is over.
@@ -115,10 +127,14 @@ pub(crate) async fn serve(
     routes: Router,
     board: Board,
 ) -> anyhow::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+    serve_on(bind(name, port).await?, name, routes, board).await
+}
+
+/// A listener on loopback; port 0 takes a free one.
+pub(crate) async fn bind(name: &str, port: u16) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .await
-        .with_context(|| format!("{name} could not listen on 127.0.0.1:{port}"))?;
-    serve_on(listener, name, routes, board).await
+        .with_context(|| format!("{name} could not listen on 127.0.0.1:{port}"))
 }
 
 /// The same on a listener that is already there.
@@ -128,11 +144,14 @@ pub(crate) async fn serve_on(
     routes: Router,
     board: Board,
 ) -> anyhow::Result<()> {
-    let app = routes
-        .layer(middleware::from_fn_with_state(board.clone(), guard))
-        .merge(fault_routes(board));
+    // Behind the board, not merged with it: a merge would lose the layers of the routes' fallback,
+    // and with them the log of what does not exist.
+    let guarded = routes.layer(middleware::from_fn_with_state(board.clone(), guard));
+    let app = fault_routes(board)
+        .fallback_service(guarded)
+        .into_make_service_with_connect_info::<Peer>();
     tokio::select! {
-        served = axum::serve(listener, app) => served.with_context(|| format!("{name} stopped listening")),
+        served = axum::serve(Doors(listener), app) => served.with_context(|| format!("{name} stopped listening")),
         () = told_to_end() => {
             say("shutting down");
             Ok(())
@@ -185,7 +204,7 @@ pub(crate) fn fault_routes(board: Board) -> Router {
 
 async fn inject(State(board): State<Board>, Json(order): Json<Order>) -> impl IntoResponse {
     say(&format!("fault ordered: {:?}", order.kind));
-    board.with(|faults| faults.inject(order, Instant::now()));
+    board.with(|faults| faults.inject(order.clone(), Instant::now()));
     (StatusCode::ACCEPTED, Json(order))
 }
 

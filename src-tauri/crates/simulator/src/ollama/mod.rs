@@ -1,9 +1,10 @@
 //! Ollama, as its API is documented: models on disk and in memory, streamed answers with their
-//! timings, and the OpenAI-compatible half.
+//! timings, pulls with their progress; and OpenAI's and Anthropic's protocols as Ollama renders them.
 
+mod embed;
+mod library;
 mod models;
 mod native;
-mod openai;
 #[cfg(test)]
 mod tests;
 
@@ -11,23 +12,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use cockpit_model::Timestamp;
-use rand::Rng;
 use serde_json::json;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use self::models::{KeepAlive, Memory, ModelFile};
-use crate::serving::{Board, say, serve};
-use crate::{Common, words};
+use crate::backend::{Backend, Catalog, Flavour, Model};
+use crate::dialect::{Dialect, Refusal};
+use crate::mind::Mind;
+use crate::serving::{Board, bind, say, serve_on};
+use crate::{Common, anthropic, double, openai};
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// Where it listens, on loopback.
+    /// Where it listens, on loopback; 0 for a free port, which its first line names.
     #[arg(long)]
     port: u16,
     /// The models on its disk.
@@ -43,63 +47,77 @@ pub(crate) struct Options {
     /// How long a model takes to load.
     #[arg(long, value_parser = crate::clock::duration, value_name = "TIME", default_value = "400ms")]
     load_time: Duration,
-    /// How fast it writes.
+    /// How fast it writes; 0 for as fast as it can.
     #[arg(long, default_value_t = 60.0)]
     tokens_per_second: f64,
+    /// Says nothing of single requests.
+    #[arg(long)]
+    quiet: bool,
     #[command(flatten)]
     common: Common,
 }
 
-/// The version it reports.
-const VERSION: &str = "0.9.6";
+/// The version it reports: the first with Anthropic's protocol.
+const VERSION: &str = "0.14.0";
 
 /// What the handlers share.
 #[derive(Clone)]
 struct Server {
-    files: Arc<Vec<ModelFile>>,
+    files: Arc<Mutex<Vec<ModelFile>>>,
     memory: Arc<Mutex<Memory>>,
     options: Arc<Options>,
+    mind: Mind,
 }
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let board = Board::start(&options.common);
     let port = options.port;
-    let server = Server {
-        files: Arc::new(
-            options
-                .models
-                .iter()
-                .map(|name| ModelFile::named(name))
-                .collect(),
-        ),
-        memory: Arc::default(),
-        options: Arc::new(options),
-    };
+    let server = Server::new(options);
     board.ready().await;
+    let listener = bind("ollama", port).await?;
     say(&format!(
-        "Listening on 127.0.0.1:{port} (version {VERSION})"
+        "Listening on {} (version {VERSION})",
+        listener.local_addr()?
     ));
     tokio::spawn(unload_in_time(server.clone()));
-    serve("ollama", port, routes(server), board).await
+    serve_on(listener, "ollama", routes(server, &board), board).await
 }
 
-fn routes(server: Server) -> Router {
-    Router::new()
+fn routes(server: Server, board: &Board) -> Router {
+    let backend = Backend {
+        catalog: Arc::new(server.clone()),
+        mind: server.mind.clone(),
+        flavour: Flavour::Ollama,
+        key: None,
+    };
+    let quiet = server.options.quiet;
+    let routes = Router::new()
         .route("/", get(async || "Ollama is running"))
         .route(
             "/api/version",
             get(async || Json(json!({ "version": VERSION }))),
         )
-        .route("/api/tags", get(native::tags))
-        .route("/api/ps", get(native::ps))
-        .route("/api/show", post(native::show))
+        .route("/api/tags", get(library::tags))
+        .route("/api/ps", get(library::ps))
+        .route("/api/show", post(library::show))
+        .route("/api/pull", post(library::pull))
+        .route("/api/push", post(library::push))
+        .route("/api/create", post(library::create))
+        .route("/api/copy", post(library::copy))
+        .route("/api/delete", delete(library::remove))
         .route("/api/generate", post(native::generate))
         .route("/api/chat", post(native::chat))
-        .route("/api/embed", post(native::embed))
-        .route("/v1/models", get(openai::models))
-        .route("/v1/chat/completions", post(openai::chat_completions))
+        .route("/api/embed", post(embed::embed))
+        .route("/api/embeddings", post(embed::embeddings))
         .with_state(server)
-        .layer(middleware::from_fn(logged))
+        .merge(openai::routes(backend.clone()))
+        .merge(anthropic::messages_routes(backend))
+        .fallback(async || (StatusCode::NOT_FOUND, "404 page not found"));
+    let routes = double::dressed(routes, board);
+    if quiet {
+        return routes;
+    }
+    routes.layer(middleware::from_fn(logged))
 }
 
 /// The log line of each request, in the shape Ollama's web framework writes.
@@ -130,14 +148,37 @@ async fn unload_in_time(server: Server) {
 }
 
 impl Server {
+    fn new(options: Options) -> Self {
+        let files = options.models.iter().map(|name| ModelFile::named(name));
+        Self {
+            files: Arc::new(Mutex::new(files.collect())),
+            memory: Arc::default(),
+            mind: Mind::new(options.common.seed, options.tokens_per_second),
+            options: Arc::new(options),
+        }
+    }
+
     fn with_memory<T>(&self, f: impl FnOnce(&mut Memory) -> T) -> T {
         f(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn with_files<T>(&self, f: impl FnOnce(&mut Vec<ModelFile>) -> T) -> T {
+        f(&mut self.files.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The model by the name of a request, with or without its tag.
-    fn file(&self, name: &str) -> Option<&ModelFile> {
+    fn file(&self, name: &str) -> Option<ModelFile> {
         let full = models::full_name(name);
-        self.files.iter().find(|file| file.name == full)
+        self.with_files(|files| files.iter().find(|file| file.name == full).cloned())
+    }
+
+    /// The same, refused in Ollama's words where there is none.
+    fn wanted(&self, name: &str) -> Result<ModelFile, Refusal> {
+        if name.is_empty() {
+            return Err(refuse(StatusCode::BAD_REQUEST, "model is required"));
+        }
+        self.file(name)
+            .ok_or_else(|| refuse(StatusCode::NOT_FOUND, &format!("model '{name}' not found")))
     }
 
     /// Brings a model into memory, or renews its time there. Answers how long loading took.
@@ -153,8 +194,16 @@ impl Server {
             sleep(self.options.load_time).await;
         }
         self.with_memory(|memory| memory.touch(&file.name, keep_alive, Timestamp::now()));
-        // A renewal is not instant either: Ollama reports some milliseconds.
-        began.elapsed().max(Duration::from_micros(900))
+        began.elapsed()
+    }
+
+    /// After a use: out of memory, or kept there from now on.
+    fn leave(&self, file: &ModelFile, keep: KeepAlive) {
+        if keep.is_zero() {
+            self.unload(file);
+        } else {
+            self.with_memory(|memory| memory.touch(&file.name, keep, Timestamp::now()));
+        }
     }
 
     fn unload(&self, file: &ModelFile) {
@@ -165,49 +214,56 @@ impl Server {
             ));
         }
     }
+}
 
-    /// What the model will say, and how it is paced.
-    fn answer(&self, model: &str, prompt: &str, limit: Option<u64>) -> Answer {
-        let mut rng = words::rng(self.options.common.seed, &format!("{model}\n{prompt}"));
-        let limit = limit.map_or(usize::MAX, |limit| {
-            usize::try_from(limit).unwrap_or(usize::MAX)
-        });
-        let tokens = words::tokens(&mut rng, limit);
-        let speed = self.options.tokens_per_second.max(0.1) * rng.random_range(0.9..1.1);
-        Answer {
-            pace: Duration::from_secs_f64(1.0 / speed),
-            prompt_tokens: words::count(prompt).max(1),
-            reading: Duration::from_millis(rng.random_range(20..120)),
-            cut: tokens.len() == limit,
-            tokens,
-        }
+impl Catalog for Server {
+    fn models(&self) -> Vec<Model> {
+        self.with_files(|files| files.iter().map(model).collect())
+    }
+
+    fn find(&self, name: &str) -> Option<Model> {
+        // The answer names the model as the request did.
+        let file = self.file(name)?;
+        Some(Model {
+            name: name.to_owned(),
+            ..model(&file)
+        })
+    }
+
+    fn load(&self, wanted: &Model) -> Option<JoinHandle<()>> {
+        let file = self.file(&wanted.name)?;
+        let server = self.clone();
+        Some(tokio::spawn(async move {
+            server.load(&file, server.options.keep_alive).await;
+        }))
     }
 }
 
-/// An answer before it is written.
-struct Answer {
-    tokens: Vec<String>,
-    /// Time between two tokens.
-    pace: Duration,
-    prompt_tokens: u64,
-    /// Time to read the prompt.
-    reading: Duration,
-    /// Whether the caller's limit ended it.
-    cut: bool,
-}
-
-impl Answer {
-    const fn done_reason(&self) -> &'static str {
-        if self.cut { "length" } else { "stop" }
+fn model(file: &ModelFile) -> Model {
+    Model {
+        name: file.name.clone(),
+        embedding_length: file.embedding_length,
+        thinks: file.can("thinking"),
     }
-}
-
-/// Ollama's own words for a model it does not have.
-fn no_such_model(name: &str) -> String {
-    format!("model '{name}' not found")
 }
 
 /// An error in Ollama's own shape.
-fn refuse(status: StatusCode, message: &str) -> Response {
-    (status, Json(json!({ "error": message }))).into_response()
+fn refuse(status: StatusCode, message: &str) -> Refusal {
+    Box::new(Dialect::Ollama.refuse(status, message))
+}
+
+/// What a handler has to say, one way or the other.
+fn said(answer: Result<Response, Refusal>) -> Response {
+    let mut answer = answer.unwrap_or_else(|refusal| *refusal);
+    // Ollama's framework tells the charset.
+    if let Some(kind) = answer.headers_mut().get_mut(header::CONTENT_TYPE)
+        && kind == "application/json"
+    {
+        *kind = header::HeaderValue::from_static("application/json; charset=utf-8");
+    }
+    answer.into_response()
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

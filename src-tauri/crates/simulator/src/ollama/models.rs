@@ -21,12 +21,73 @@ pub(super) struct ModelFile {
     /// Hexadecimal, 64 digits.
     pub(super) digest: String,
     pub(super) family: &'static str,
-    parameters: &'static str,
+    pub(super) parameters: &'static str,
+    /// What it can do, in the words of `/api/show`.
+    pub(super) capabilities: &'static [&'static str],
     /// Tokens of context it is loaded with.
     pub(super) context_length: u64,
     /// Length of its embeddings.
     pub(super) embedding_length: usize,
 }
+
+type WellKnown = (
+    &'static str,
+    u64,
+    &'static str,
+    &'static str,
+    u64,
+    usize,
+    &'static [&'static str],
+);
+
+/// Name, bytes, family, parameters, context, embedding, capabilities.
+const WELL_KNOWN: [WellKnown; 5] = [
+    (
+        "llama3.2",
+        2_019_393_189,
+        "llama",
+        "3.2B",
+        4096,
+        3072,
+        &["completion", "tools"],
+    ),
+    (
+        "qwen2.5-coder",
+        4_683_087_561,
+        "qwen2",
+        "7.6B",
+        4096,
+        3584,
+        &["completion", "tools", "insert"],
+    ),
+    (
+        "qwen3",
+        5_225_388_164,
+        "qwen3",
+        "8.2B",
+        4096,
+        4096,
+        &["completion", "tools", "thinking"],
+    ),
+    (
+        "gemma3",
+        3_338_801_804,
+        "gemma3",
+        "4.3B",
+        4096,
+        2560,
+        &["completion", "vision"],
+    ),
+    (
+        "nomic-embed-text",
+        274_302_450,
+        "nomic-bert",
+        "137M",
+        2048,
+        768,
+        &["embedding"],
+    ),
+];
 
 /// A name with its tag, `latest` unless it has one.
 pub(super) fn full_name(name: &str) -> String {
@@ -43,18 +104,18 @@ impl ModelFile {
         let name = full_name(name);
         let base = name.split(':').next().unwrap_or_default();
         let mut rng = words::rng(0, &name);
-        let (size, family, parameters, context_length, embedding_length) = match base {
-            "llama3.2" => (2_019_393_189, "llama", "3.2B", 4096, 3072),
-            "qwen2.5-coder" => (4_683_087_561, "qwen2", "7.6B", 4096, 3584),
-            "nomic-embed-text" => (274_302_450, "nomic-bert", "137M", 2048, 768),
-            _ => (
+        let text: &[&str] = &["completion", "tools"];
+        let known = WELL_KNOWN.iter().find(|known| known.0 == base);
+        let (_, size, family, parameters, context_length, embedding_length, capabilities) =
+            known.copied().unwrap_or((
+                "",
                 rng.random_range(1..20) * 1_000_000_007,
                 "llama",
                 "8B",
                 4096,
                 4096,
-            ),
-        };
+                text,
+            ));
         let digest = (0..8)
             .map(|_| format!("{:08x}", rng.random::<u32>()))
             .collect();
@@ -66,7 +127,19 @@ impl ModelFile {
             parameters,
             context_length,
             embedding_length,
+            capabilities,
         }
+    }
+
+    /// Whether it can be pulled: the library has the well-known ones.
+    pub(super) fn is_in_library(name: &str) -> bool {
+        let base = name.split(':').next().unwrap_or_default();
+        WELL_KNOWN.iter().any(|known| known.0 == base)
+    }
+
+    /// Whether it can do that.
+    pub(super) fn can(&self, what: &str) -> bool {
+        self.capabilities.contains(&what)
     }
 
     /// `details`, as `/api/tags`, `/api/ps` and `/api/show` carry them.

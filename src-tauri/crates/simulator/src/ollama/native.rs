@@ -1,108 +1,59 @@
-//! Ollama's own API: `/api/*`.
+//! `/api/generate` and `/api/chat`.
 
-use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use cockpit_model::Timestamp;
-use rand::Rng;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio::time::sleep;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
 
 use super::models::{KeepAlive, ModelFile};
-use super::{Answer, Server, no_such_model, refuse};
-use crate::words;
+use super::{Server, nanoseconds, refuse, said};
+use crate::dialect::{Dialect, Refusal};
+use crate::json::put;
+use crate::mind::{Answer, End, Question, Reading, Tool};
+use crate::streaming::{Gone, Pieces, lines};
 
-pub(super) async fn tags(State(server): State<Server>) -> Json<Value> {
-    let models: Vec<Value> = server
-        .files
-        .iter()
-        .map(|file| {
-            json!({
-                "name": file.name,
-                "model": file.name,
-                "modified_at": "2025-06-01T09:30:00.000000000Z",
-                "size": file.size,
-                "digest": file.digest,
-                "details": file.details(),
-            })
-        })
-        .collect();
-    Json(json!({ "models": models }))
-}
-
-pub(super) async fn ps(State(server): State<Server>) -> Json<Value> {
-    let loaded = server.with_memory(|memory| memory.loaded(Timestamp::now()));
-    let models: Vec<Value> = loaded
-        .iter()
-        .filter_map(|(name, until)| {
-            let file = server.file(name)?;
-            Some(json!({
-                "name": name,
-                "model": name,
-                "size": file.resident(),
-                "digest": file.digest,
-                "details": file.details(),
-                "expires_at": until.to_string(),
-                "size_vram": file.resident(),
-                "context_length": file.context_length,
-            }))
-        })
-        .collect();
-    Json(json!({ "models": models }))
-}
-
+/// What both have in common. Unknown fields are none of our business.
 #[derive(Deserialize)]
-pub(super) struct Show {
-    #[serde(alias = "name")]
-    model: String,
-}
-
-pub(super) async fn show(State(server): State<Server>, Json(asked): Json<Show>) -> Response {
-    let Some(file) = server.file(&asked.model) else {
-        return refuse(StatusCode::NOT_FOUND, &no_such_model(&asked.model));
-    };
-    Json(json!({
-        "modelfile": format!("FROM {}\n", file.name),
-        "parameters": "stop \"<|eot_id|>\"",
-        "template": "{{ .Prompt }}",
-        "details": file.details(),
-        "model_info": { "general.architecture": file.family },
-        "capabilities": ["completion"],
-    }))
-    .into_response()
-}
-
-/// What `/api/generate` and `/api/chat` have in common. Unknown fields are none of our business.
-#[derive(Deserialize)]
-pub(super) struct Ask {
+struct Ask {
+    #[serde(default)]
     model: String,
     #[serde(default)]
     prompt: String,
     #[serde(default)]
-    messages: Vec<Value>,
+    system: String,
+    #[serde(default)]
+    images: Option<Vec<String>>,
+    #[serde(default)]
+    messages: Option<Vec<Value>>,
     stream: Option<bool>,
     keep_alive: Option<KeepAlive>,
     #[serde(default)]
-    options: AskOptions,
+    tools: Option<Vec<Value>>,
+    #[serde(default)]
+    format: Value,
+    #[serde(default)]
+    think: Value,
+    #[serde(default)]
+    options: Option<AskOptions>,
 }
 
 #[derive(Deserialize, Default)]
 struct AskOptions {
     num_predict: Option<i64>,
+    #[serde(default)]
+    stop: Option<Vec<String>>,
 }
 
 /// Where the text goes in a chunk.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {
     Generate,
     Chat,
@@ -111,57 +62,179 @@ enum Shape {
 impl Shape {
     fn put(self, chunk: &mut Value, text: &str) {
         match self {
-            Self::Generate => chunk["response"] = json!(text),
-            Self::Chat => chunk["message"] = json!({ "role": "assistant", "content": text }),
+            Self::Generate => put(chunk, "response", text),
+            Self::Chat => put(
+                chunk,
+                "message",
+                json!({ "role": "assistant", "content": text }),
+            ),
+        }
+    }
+
+    fn think(self, chunk: &mut Value, thought: &str) {
+        match self {
+            Self::Generate => put(chunk, "thinking", thought),
+            Self::Chat => {
+                if let Some(message) = chunk.get_mut("message") {
+                    put(message, "thinking", thought);
+                }
+            }
         }
     }
 }
 
-pub(super) async fn generate(State(server): State<Server>, Json(ask): Json<Ask>) -> Response {
-    let prompt = ask.prompt.clone();
-    respond(server, ask, Shape::Generate, prompt).await
+impl Ask {
+    fn messages(&self) -> &[Value] {
+        self.messages.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it asks nothing: it only moves the model in or out of memory.
+    fn is_empty(&self, shape: Shape) -> bool {
+        match shape {
+            Shape::Generate => self.prompt.is_empty(),
+            Shape::Chat => self.messages().is_empty(),
+        }
+    }
+
+    fn reading(&self, shape: Shape) -> Reading {
+        match shape {
+            Shape::Generate => Reading {
+                pictures: self.images.as_ref().map_or(0, |images| images.len() as u64),
+                ..Reading::of_text(self.prompt.clone())
+            }
+            .after(&self.system),
+            Shape::Chat => Reading::of_messages(self.messages()),
+        }
+    }
+
+    fn tools(&self) -> Vec<Tool> {
+        let tools = self.tools.iter().flatten().filter_map(|tool| {
+            let function = tool.get("function")?;
+            Some(Tool {
+                name: function.get("name")?.as_str()?.to_owned(),
+                parameters: function.get("parameters").cloned().unwrap_or_default(),
+            })
+        });
+        tools.collect()
+    }
+
+    /// `think` is a boolean or an effort; a model that can think does so unless told not to.
+    fn thinks(&self, file: &ModelFile) -> bool {
+        file.can("thinking") && self.think != json!(false)
+    }
+
+    fn schema(&self) -> Result<Option<Value>, Refusal> {
+        match &self.format {
+            Value::Null => Ok(None),
+            Value::String(text) if text.is_empty() => Ok(None),
+            Value::String(text) if text == "json" => Ok(Some(json!({}))),
+            Value::Object(_) => Ok(Some(self.format.clone())),
+            other => Err(refuse(
+                StatusCode::BAD_REQUEST,
+                &format!(
+                    "invalid format: {other}; expected \"json\" or a valid JSON Schema object"
+                ),
+            )),
+        }
+    }
+
+    /// Whether the model can do what is asked of it, and the pictures are pictures.
+    fn check(&self, file: &ModelFile, shape: Shape) -> Result<(), Refusal> {
+        let bad = |message: &str| Err(refuse(StatusCode::BAD_REQUEST, message));
+        if !file.can("completion") && !self.is_empty(shape) {
+            let what = if shape == Shape::Chat {
+                "chat"
+            } else {
+                "generate"
+            };
+            return bad(&format!("\"{}\" does not support {what}", self.model));
+        }
+        if !self.tools().is_empty() && !file.can("tools") {
+            let name = &file.name;
+            return bad(&format!(
+                "registry.ollama.ai/library/{name} does not support tools"
+            ));
+        }
+        let thinks = !matches!(self.think, Value::Null | Value::Bool(false));
+        if thinks && !file.can("thinking") {
+            return bad(&format!("\"{}\" does not support thinking", self.model));
+        }
+        let inside = self
+            .messages()
+            .iter()
+            .filter_map(|message| message.get("images"));
+        let inside = inside
+            .filter_map(Value::as_array)
+            .flatten()
+            .filter_map(Value::as_str);
+        let all = self
+            .images
+            .iter()
+            .flatten()
+            .map(String::as_str)
+            .chain(inside);
+        for image in all {
+            if let Err(e) = STANDARD.decode(image) {
+                return bad(&format!("illegal base64 data: {e}"));
+            }
+            if !file.can("vision") {
+                return Err(refuse(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "this model is missing data required for image input",
+                ));
+            }
+        }
+        Ok(())
+    }
 }
 
-pub(super) async fn chat(State(server): State<Server>, Json(ask): Json<Ask>) -> Response {
-    let prompt = prompt_of(&ask.messages);
-    respond(server, ask, Shape::Chat, prompt).await
+pub(super) async fn generate(State(server): State<Server>, body: Bytes) -> Response {
+    said(respond(server, &body, Shape::Generate).await)
 }
 
-/// The text of all messages.
-pub(super) fn prompt_of(messages: &[Value]) -> String {
-    let texts: Vec<&str> = messages
-        .iter()
-        .filter_map(|message| message.get("content")?.as_str())
-        .collect();
-    texts.join("\n")
+pub(super) async fn chat(State(server): State<Server>, body: Bytes) -> Response {
+    said(respond(server, &body, Shape::Chat).await)
 }
 
-async fn respond(server: Server, ask: Ask, shape: Shape, prompt: String) -> Response {
-    let Some(file) = server.file(&ask.model).cloned() else {
-        return refuse(StatusCode::NOT_FOUND, &no_such_model(&ask.model));
-    };
+async fn respond(server: Server, body: &Bytes, shape: Shape) -> Result<Response, Refusal> {
+    let ask: Ask = Dialect::Ollama.read(body)?;
+    let file = server.wanted(&ask.model)?;
+    ask.check(&file, shape)?;
     let keep = ask.keep_alive.unwrap_or(server.options.keep_alive);
-    if prompt.is_empty() && ask.messages.is_empty() {
-        return load_or_unload(&server, &file, &ask.model, shape, keep).await;
+    if ask.is_empty(shape) {
+        return Ok(load_or_unload(&server, &file, &ask.model, shape, keep).await);
     }
-    let limit = ask.options.num_predict.and_then(|n| u64::try_from(n).ok());
-    let answer = server.answer(&file.name, &prompt, limit);
+    let options = ask.options.as_ref();
+    let limit = options.and_then(|options| options.num_predict);
+    let answer = server.mind.answer(&Question {
+        model: &file.name,
+        reading: ask.reading(shape),
+        // -1 and -2 mean no limit.
+        limit: limit.and_then(|limit| u64::try_from(limit).ok()),
+        stop: options
+            .and_then(|options| options.stop.clone())
+            .unwrap_or_default(),
+        tools: if shape == Shape::Chat {
+            ask.tools()
+        } else {
+            vec![]
+        },
+        schema: ask.schema()?,
+        think: ask.thinks(&file),
+        ..Question::default()
+    });
+    let writing = Writing {
+        server,
+        file,
+        asked: ask.model,
+        shape,
+        keep,
+        answer,
+    };
     if ask.stream.unwrap_or(true) {
-        let (lines, received) = mpsc::channel(16);
-        tokio::spawn(write(server, file, ask.model, shape, keep, answer, lines));
-        let body = Body::from_stream(ReceiverStream::new(received).map(Ok::<_, Infallible>));
-        return ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response();
+        return Ok(lines(|pieces| writing.stream(pieces)));
     }
-    let (lines, mut received) = mpsc::channel(16);
-    let text = answer.tokens.concat();
-    tokio::spawn(write(server, file, ask.model, shape, keep, answer, lines));
-    let mut last = Bytes::new();
-    while let Some(line) = received.recv().await {
-        last = line;
-    }
-    let mut whole: Value = serde_json::from_slice(&last).unwrap_or_default();
-    shape.put(&mut whole, &text);
-    Json(whole).into_response()
+    Ok(writing.whole().await)
 }
 
 /// A request without a prompt only moves the model in or out of memory.
@@ -189,123 +262,128 @@ async fn load_or_unload(
     Json(answer).into_response()
 }
 
-/// Loads, reads, writes token by token, and closes with the timings. A client that left ends it.
-async fn write(
+/// An answer being written.
+struct Writing {
     server: Server,
     file: ModelFile,
     asked: String,
     shape: Shape,
     keep: KeepAlive,
     answer: Answer,
-    lines: mpsc::Sender<Bytes>,
-) {
-    let began = Instant::now();
-    let load = server.load(&file, keep).await;
-    sleep(answer.reading).await;
-    let writing = Instant::now();
-    let mut gone = false;
-    for token in &answer.tokens {
-        sleep(answer.pace).await;
+}
+
+impl Writing {
+    fn chunk(&self, text: &str, done: bool) -> Value {
         let mut chunk = json!({
-            "model": asked,
+            "model": self.asked,
             "created_at": Timestamp::now().to_string(),
-            "done": false,
+            "done": done,
         });
-        shape.put(&mut chunk, token);
-        if lines.send(line(&chunk)).await.is_err() {
-            gone = true;
-            break;
+        self.shape.put(&mut chunk, text);
+        chunk
+    }
+
+    /// With the end's reason and, in nanoseconds, the timings.
+    fn closed(&self, mut chunk: Value, began: Instant, load: Duration, writing: Instant) -> Value {
+        put(
+            &mut chunk,
+            "done_reason",
+            json!(match self.answer.end {
+                End::Limit => "length",
+                _ => "stop",
+            }),
+        );
+        put(
+            &mut chunk,
+            "total_duration",
+            json!(nanoseconds(began.elapsed())),
+        );
+        put(&mut chunk, "load_duration", json!(nanoseconds(load)));
+        put(
+            &mut chunk,
+            "prompt_eval_count",
+            json!(self.answer.prompt_tokens),
+        );
+        put(
+            &mut chunk,
+            "prompt_eval_duration",
+            json!(nanoseconds(self.answer.reading).max(1)),
+        );
+        put(&mut chunk, "eval_count", json!(self.answer.written()));
+        put(
+            &mut chunk,
+            "eval_duration",
+            json!(nanoseconds(writing.elapsed())),
+        );
+        if self.shape == Shape::Generate {
+            // Of an old way to go on with a conversation: numbers that only the model understands.
+            let tokens = self.answer.prompt_tokens.min(16);
+            put(&mut chunk, "context", (1..=tokens).collect::<Vec<_>>());
         }
+        chunk
     }
-    // The time in memory counts from the end of the answer.
-    if keep.is_zero() {
-        server.unload(&file);
-    } else {
-        server.with_memory(|memory| memory.touch(&file.name, keep, Timestamp::now()));
+
+    fn calls(&self) -> Vec<Value> {
+        let calls = self.answer.calls.iter().enumerate();
+        calls
+            .map(|(index, call)| {
+                json!({
+                    "id": self.server.mind.id("call_"),
+                    "function": { "index": index, "name": call.name, "arguments": call.arguments },
+                })
+            })
+            .collect()
     }
-    if gone {
-        return;
+
+    async fn whole(self) -> Response {
+        let began = Instant::now();
+        let load = self.server.load(&self.file, self.keep).await;
+        self.answer.read().await;
+        let writing = Instant::now();
+        self.answer.write().await;
+        let mut whole = self.chunk(&self.answer.tokens.concat(), true);
+        if !self.answer.thoughts.is_empty() {
+            self.shape.think(&mut whole, &self.answer.thoughts.concat());
+        }
+        if !self.answer.calls.is_empty()
+            && let Some(message) = whole.get_mut("message")
+        {
+            put(message, "tool_calls", self.calls());
+        }
+        self.server.leave(&self.file, self.keep);
+        Json(self.closed(whole, began, load, writing)).into_response()
     }
-    let mut last = json!({
-        "model": asked,
-        "created_at": Timestamp::now().to_string(),
-        "done": true,
-        "done_reason": answer.done_reason(),
-        "total_duration": nanoseconds(began.elapsed()),
-        "load_duration": nanoseconds(load),
-        "prompt_eval_count": answer.prompt_tokens,
-        "prompt_eval_duration": nanoseconds(answer.reading),
-        "eval_count": answer.tokens.len(),
-        "eval_duration": nanoseconds(writing.elapsed()),
-    });
-    shape.put(&mut last, "");
-    let _ = lines.send(line(&last)).await;
-}
 
-fn line(value: &Value) -> Bytes {
-    Bytes::from(format!("{value}\n"))
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-#[derive(Deserialize)]
-pub(super) struct Embed {
-    model: String,
-    input: Input,
-    keep_alive: Option<KeepAlive>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Input {
-    One(String),
-    Many(Vec<String>),
-}
-
-pub(super) async fn embed(State(server): State<Server>, Json(asked): Json<Embed>) -> Response {
-    let Some(file) = server.file(&asked.model).cloned() else {
-        return refuse(StatusCode::NOT_FOUND, &no_such_model(&asked.model));
-    };
-    let began = Instant::now();
-    let keep = asked.keep_alive.unwrap_or(server.options.keep_alive);
-    let load = server.load(&file, keep).await;
-    let texts = match asked.input {
-        Input::One(text) => vec![text],
-        Input::Many(texts) => texts,
-    };
-    let embeddings: Vec<Vec<f32>> = texts
-        .iter()
-        .map(|text| {
-            let mut rng = words::rng(server.options.common.seed, text);
-            unit(
-                (0..file.embedding_length)
-                    .map(|_| rng.random_range(-1.0..1.0))
-                    .collect(),
-            )
-        })
-        .collect();
-    if keep.is_zero() {
-        server.unload(&file);
+    async fn stream(self, pieces: Pieces) -> Result<(), Gone> {
+        let written = self.write(&pieces).await;
+        // The time in memory counts from the end of the answer, also of one that nobody waits for.
+        self.server.leave(&self.file, self.keep);
+        pieces.line(&written?).await
     }
-    Json(json!({
-        "model": asked.model,
-        "embeddings": embeddings,
-        "total_duration": nanoseconds(began.elapsed()),
-        "load_duration": nanoseconds(load),
-        "prompt_eval_count": texts.iter().map(|text| words::count(text)).sum::<u64>(),
-    }))
-    .into_response()
-}
 
-/// Scaled to length 1, as Ollama answers them.
-fn unit(vector: Vec<f32>) -> Vec<f32> {
-    let length = vector
-        .iter()
-        .map(|x| x * x)
-        .sum::<f32>()
-        .sqrt()
-        .max(f32::EPSILON);
-    vector.iter().map(|x| x / length).collect()
+    /// Loads, reads, writes token by token; answers the closing chunk.
+    async fn write(&self, pieces: &Pieces) -> Result<Value, Gone> {
+        let began = Instant::now();
+        let load = self.server.load(&self.file, self.keep).await;
+        self.answer.read().await;
+        let writing = Instant::now();
+        for thought in &self.answer.thoughts {
+            self.answer.next().await;
+            let mut chunk = self.chunk("", false);
+            self.shape.think(&mut chunk, thought);
+            pieces.line(&chunk).await?;
+        }
+        for token in &self.answer.tokens {
+            self.answer.next().await;
+            pieces.line(&self.chunk(token, false)).await?;
+        }
+        if !self.answer.calls.is_empty() {
+            let mut chunk = self.chunk("", false);
+            if let Some(message) = chunk.get_mut("message") {
+                put(message, "tool_calls", self.calls());
+            }
+            pieces.line(&chunk).await?;
+        }
+        Ok(self.closed(self.chunk("", true), began, load, writing))
+    }
 }

@@ -27,12 +27,8 @@ async fn double() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let board = Board::start(&options.common);
-    let server = Server {
-        files: Arc::new(options.models.iter().map(|n| ModelFile::named(n)).collect()),
-        memory: Arc::default(),
-        options: Arc::new(options),
-    };
-    tokio::spawn(serve_on(listener, "ollama", routes(server), board));
+    let routes = routes(Server::new(options), &board);
+    tokio::spawn(serve_on(listener, "ollama", routes, board));
     port
 }
 

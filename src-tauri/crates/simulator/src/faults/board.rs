@@ -1,42 +1,11 @@
 //! The fault board: which fault is in force at a moment, and what it does to a request.
 //!
-//! A pure state machine: time is a parameter. [`crate::serving`] carries out what it says.
+//! A pure state machine: time is a parameter. [`crate::serving`] carries out what befalls the whole
+//! service, [`super::layer`] what befalls single answers.
 
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
-/// What can go wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Connections are accepted, nothing is answered.
-    Hang,
-    /// Every request is answered with 500.
-    Error,
-    /// The process exits with 1.
-    Crash,
-    /// Every answer is late by `latency_ms` (3 s unless told).
-    Slow,
-    /// Two seconds well, two seconds in error, and so on.
-    Flap,
-    /// Memory grows by 16 MiB a second and is given back when the fault ends.
-    Leak,
-}
-
-/// A fault as it is ordered: the body of `POST /_fault`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Order {
-    /// What.
-    pub kind: Kind,
-    /// For how long; without it, until it is taken back.
-    #[serde(default)]
-    pub for_ms: Option<u64>,
-    /// Of a slow answer.
-    #[serde(default)]
-    pub latency_ms: Option<u64>,
-}
+use super::order::{Kind, Order};
 
 /// What happens to a request now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,16 +33,18 @@ pub struct Schedule {
     pub crash_after: Option<Duration>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Active {
     order: Order,
     from: Instant,
     until: Option<Instant>,
+    /// How many answers it still befalls; without end, where not told.
+    left: Option<u64>,
 }
 
 impl Active {
     fn holds(&self, now: Instant) -> bool {
-        self.until.is_none_or(|until| now < until)
+        self.left != Some(0) && self.until.is_none_or(|until| now < until)
     }
 }
 
@@ -102,17 +73,40 @@ impl Faults {
         }
     }
 
-    /// Puts a fault in force. One of a kind holds at a time: a second order replaces the first.
+    /// Puts a fault in force. One of a kind and a model holds at a time: a second order replaces the
+    /// first.
     pub fn inject(&mut self, order: Order, now: Instant) {
-        self.active
-            .retain(|active| active.holds(now) && active.order.kind != order.kind);
+        self.active.retain(|active| {
+            let same = active.order.kind == order.kind && active.order.model == order.model;
+            active.holds(now) && !same
+        });
         self.active.push(Active {
-            order,
             from: now,
             until: order
                 .for_ms
                 .and_then(|ms| now.checked_add(Duration::from_millis(ms))),
+            left: order.times,
+            order,
         });
+    }
+
+    /// Whether any fault of single answers is in force.
+    pub fn has_answers(&self) -> bool {
+        self.active
+            .iter()
+            .any(|active| active.order.is_of_answers())
+    }
+
+    /// The fault that befalls the answer of this model now. It counts against its `times`.
+    pub fn answer(&mut self, model: &str, now: Instant) -> Option<Order> {
+        let hit = self.active.iter_mut().find(|active| {
+            let order = &active.order;
+            order.is_of_answers()
+                && active.holds(now)
+                && order.model.as_deref().is_none_or(|only| only == model)
+        })?;
+        hit.left = hit.left.map(|left| left.saturating_sub(1));
+        Some(hit.order.clone())
     }
 
     /// Takes all ordered faults back; the schedule of the flags stays.
@@ -125,7 +119,7 @@ impl Faults {
         self.active
             .iter()
             .filter(|active| active.holds(now))
-            .map(|active| active.order)
+            .map(|active| active.order.clone())
             .collect()
     }
 
@@ -169,9 +163,9 @@ impl Faults {
             return Effect::Hang(None);
         }
         let of = |kind: Kind| {
-            self.active
-                .iter()
-                .find(|active| active.order.kind == kind && active.holds(now))
+            self.active.iter().find(|active| {
+                active.order.kind == kind && !active.order.is_of_answers() && active.holds(now)
+            })
         };
         if let Some(hang) = of(Kind::Hang) {
             return Effect::Hang(hang.until);
@@ -202,9 +196,8 @@ mod tests {
 
     fn order(kind: Kind, for_ms: Option<u64>) -> Order {
         Order {
-            kind,
             for_ms,
-            latency_ms: None,
+            ..Order::of(kind)
         }
     }
 
@@ -262,6 +255,33 @@ mod tests {
         assert_eq!(faults.effect(at(5)), Effect::Hang(None));
         assert!(!faults.is_crash_due(at(8)));
         assert!(faults.is_crash_due(at(9)));
+    }
+
+    #[test]
+    fn an_answer_fault_is_counted_and_kept_to_its_model() {
+        let t0 = Instant::now();
+        let mut faults = Faults::new(Schedule::default(), t0);
+        let twice = Order {
+            times: Some(2),
+            model: Some("a".to_owned()),
+            ..Order::of(Kind::Reset)
+        };
+        faults.inject(twice, t0);
+        assert_eq!(
+            faults.effect(t0),
+            Effect::Pass,
+            "the service itself is well"
+        );
+        assert_eq!(faults.answer("b", t0), None);
+        assert!(faults.answer("a", t0).is_some() && faults.answer("a", t0).is_some());
+        assert_eq!(faults.answer("a", t0), None);
+        let hang = Order {
+            model: Some("a".to_owned()),
+            ..Order::of(Kind::Hang)
+        };
+        faults.inject(hang, t0);
+        assert_eq!(faults.effect(t0), Effect::Pass, "only that model hangs");
+        assert_eq!(faults.answer("a", t0).map(|o| o.kind), Some(Kind::Hang));
     }
 
     #[test]
