@@ -79,10 +79,7 @@ impl Link {
             stream,
             inbox: Inbox::new(),
             out: Vec::new(),
-            shim: Identity {
-                pid: 0,
-                start_time: 0,
-            },
+            shim: Identity::NOBODY,
         };
         link.send(&ToShim::Hello { version: VERSION })?;
         let welcome = timeout(WELCOME_WITHIN, link.welcome())
@@ -248,10 +245,7 @@ pub(crate) fn recover(seat: &Seat, stop: StopSpec) -> Result<(), String> {
             // Without it the marker still finds what was started.
             tracing::warn!("{e}");
             pidfile::PidFile {
-                shim: Identity {
-                    pid: 0,
-                    start_time: 0,
-                },
+                shim: Identity::NOBODY,
                 marker: seat.marker.clone(),
                 leader: None,
             }

@@ -30,6 +30,12 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     })
 }
 
+/// Which boot of the machine this is: start times are counted from it. `None` if it cannot be told.
+pub(super) fn boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
 pub(super) fn all() -> BTreeMap<u32, Stat> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return BTreeMap::new();

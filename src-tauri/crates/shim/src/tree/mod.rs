@@ -28,7 +28,7 @@ pub use end::{Leftover, end_marked};
 /// The environment variable that marks everything an instance's shim starts.
 pub const MARKER: &str = "STUDIO_COCKPIT_INSTANCE";
 
-/// Which process, for ever.
+/// Which process, for as long as the machine runs: what is kept on disk names the boot too ([`pidfile`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
     /// Its pid.
@@ -38,6 +38,12 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// No process at all: it never lives, and no signal goes to it.
+    pub const NOBODY: Self = Self {
+        pid: 0,
+        start_time: 0,
+    };
+
     /// The process that has this pid now; `None` if there is none.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
@@ -54,7 +60,9 @@ impl Identity {
     /// Whether it still runs. One that ended and was not reaped yet does not.
     #[must_use]
     pub fn is_alive(self) -> bool {
-        os::stat(self.pid).is_some_and(|stat| stat.start_time == self.start_time && !stat.zombie)
+        self != Self::NOBODY
+            && os::stat(self.pid)
+                .is_some_and(|stat| stat.start_time == self.start_time && !stat.zombie)
     }
 
     /// Sends a signal if this very process still exists; whether it was sent.

@@ -1,7 +1,8 @@
 //! What a shim leaves on disk about itself, for an engine that finds it dead.
 //!
-//! Lines: the shim's pid, its start time, its marker, the last leader's pid and start time (0 before the first).
-//! The leader's have a fixed width, so that a new one is put in by a single small write: it is on the way of every
+//! Lines: the shim's pid, its start time, its marker, the last leader's pid and start time (0 before the first), and
+//! the boot of the machine they are of, since a pid with its start time may come again in the next one. An older
+//! shim's has no boot, and an older engine reads on without it. The leader's have a fixed width, so that a new one is put in by a single small write: it is on the way of every
 //! respawn, and must not wait for a file system that is busy with a rename.
 
 use std::fs::{File, OpenOptions};
@@ -9,9 +10,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::Identity;
+use super::{Identity, os};
 
-/// A pidfile's content.
+/// A pidfile's content. What it says of a former boot of the machine is over: it names nobody then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PidFile {
     /// The shim.
@@ -29,7 +30,7 @@ pub struct PidFile {
 /// What the system says, or [`io::ErrorKind::InvalidData`] for something else than a pidfile.
 pub fn read(path: &Path) -> io::Result<PidFile> {
     let text = std::fs::read_to_string(path)?;
-    parse(&text).ok_or_else(|| {
+    parse(&text, os::boot().as_deref()).ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidData,
             format!("{} is not a shim's pidfile", path.display()),
@@ -37,14 +38,17 @@ pub fn read(path: &Path) -> io::Result<PidFile> {
     })
 }
 
-fn parse(text: &str) -> Option<PidFile> {
+fn parse(text: &str, boot: Option<&str>) -> Option<PidFile> {
     let mut lines = text.lines();
     let shim = identity(&mut lines)?;
     let marker = lines.next()?.to_owned();
+    let leader = identity(&mut lines).filter(|leader| leader.pid > 0);
+    let written_in = lines.next();
+    let over = written_in.is_some() && boot.is_some() && written_in != boot;
     Some(PidFile {
-        shim,
+        shim: if over { Identity::NOBODY } else { shim },
         marker,
-        leader: identity(&mut lines).filter(|leader| leader.pid > 0),
+        leader: leader.filter(|_| !over),
     })
 }
 
@@ -67,7 +71,11 @@ pub(crate) struct Written {
 impl Written {
     /// Writes it, mode 0600, in place of what is there: a reader sees the old one or the new one, whole.
     pub(crate) fn new(path: &Path, shim: Identity, marker: &str) -> io::Result<Self> {
-        let text = format!("{}\n{}\n{marker}\n", shim.pid, shim.start_time);
+        let head = format!("{}\n{}\n{marker}\n", shim.pid, shim.start_time);
+        let mut text = head.clone() + &lines_of(Identity::NOBODY);
+        if let Some(boot) = os::boot() {
+            text = text + &boot + "\n";
+        }
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
         let mut file = OpenOptions::new()
@@ -77,17 +85,12 @@ impl Written {
             .mode(0o600)
             .open(&new)?;
         file.write_all(text.as_bytes())?;
-        let written = Self {
+        std::fs::rename(&new, path)?;
+        Ok(Self {
             path: path.to_owned(),
             file,
-            offset: u64::try_from(text.len()).unwrap_or(0),
-        };
-        written.set_leader(Identity {
-            pid: 0,
-            start_time: 0,
-        })?;
-        std::fs::rename(&new, path)?;
-        Ok(written)
+            offset: u64::try_from(head.len()).unwrap_or(0),
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -96,9 +99,14 @@ impl Written {
 
     /// Puts a new leader in.
     pub(crate) fn set_leader(&self, leader: Identity) -> io::Result<()> {
-        let text = format!("{:010}\n{:020}\n", leader.pid, leader.start_time);
-        self.file.write_all_at(text.as_bytes(), self.offset)
+        self.file
+            .write_all_at(lines_of(leader).as_bytes(), self.offset)
     }
+}
+
+/// A leader's lines, always of the same width.
+fn lines_of(leader: Identity) -> String {
+    format!("{:010}\n{:020}\n", leader.pid, leader.start_time)
 }
 
 #[cfg(test)]
@@ -128,5 +136,22 @@ mod tests {
         }
         std::fs::write(&path, "hello").unwrap();
         assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn what_a_former_boot_wrote_names_nobody() {
+        let text = "11\n77\nm-1\n0000000012\n00000000000000000078\nthis-boot\n";
+        let id = |pid, start_time| Identity { pid, start_time };
+        let content = |boot| parse(text, boot).map(|file| (file.shim, file.leader));
+        let said = Some((id(11, 77), Some(id(12, 78))));
+        assert_eq!(content(Some("this-boot")), said);
+        assert_eq!(content(Some("next")), Some((Identity::NOBODY, None)));
+        // Where the boot cannot be told, now or then, it is believed.
+        assert_eq!(content(None), said);
+        let (older, _) = text.split_at(text.len() - "this-boot\n".len());
+        assert_eq!(parse(older, Some("next")).unwrap().leader, Some(id(12, 78)));
+        assert!(
+            !Identity::NOBODY.is_alive() && !Identity::NOBODY.signal(rustix::process::Signal::CONT)
+        );
     }
 }
