@@ -18,12 +18,14 @@ mod deaths;
 mod health;
 mod io;
 #[cfg(test)]
+mod play;
+#[cfg(test)]
 mod properties;
 mod running;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
-pub(crate) use scenarios::spec as a_spec;
+pub(crate) use play::spec as a_spec;
 mod tickets;
 mod wishes;
 pub(crate) mod words;

@@ -12,7 +12,7 @@ use cockpit_model::spec::{RestartPolicy, RestartSpec};
 use cockpit_model::{Code, Problem};
 use proptest::prelude::*;
 
-use super::scenarios::{ended, moment, spec};
+use super::play::{ended, moment, spec};
 use super::*;
 
 #[derive(Debug, Clone)]
@@ -203,7 +203,7 @@ impl Run {
                 });
             }
             Op::SpawnHeld(stands_in) if self.world.spawning => {
-                let holder = Some(super::scenarios::holder());
+                let holder = Some(super::play::holder());
                 self.fail(SpawnFailure::PortHeld {
                     port: 3000,
                     holder,
