@@ -211,6 +211,11 @@ ready = { log = "second" }
         out.contains("first line") && out.contains("second LINE"),
         "{out}"
     );
+    let (_, out, _) = cockpit.verb(&["logs", "talker", "--json"]).await;
+    assert!(
+        out.contains(r#""cockpit""#) && out.contains("started with the cockpit"),
+        "the cockpit's own lines: {out}"
+    );
     let (_, out, _) = cockpit
         .verb(&["logs", "talker", "--grep", "second line"])
         .await;
