@@ -1,10 +1,11 @@
-//! The compact form of per-service and per-volume figures in a row: numbers of seven bits a byte.
+//! Numbers of seven bits a byte, and the compact form of per-service and per-volume figures made of them.
 
 use std::collections::BTreeMap;
 
 use crate::bucket::Use;
 
-fn put(mut value: u64, into: &mut Vec<u8>) {
+/// Appends a number: seven bits a byte, the lowest first.
+pub(crate) fn put(mut value: u64, into: &mut Vec<u8>) {
     while value >= 0x80 {
         into.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -12,7 +13,8 @@ fn put(mut value: u64, into: &mut Vec<u8>) {
     into.push(value as u8);
 }
 
-fn take(bytes: &mut &[u8]) -> Option<u64> {
+/// Takes such a number off the front.
+pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first()?;

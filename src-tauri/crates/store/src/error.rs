@@ -44,13 +44,16 @@ pub enum Error {
         why: String,
     },
     /// It is not open now; the writer tries again by itself.
-    #[error("telemetry is not available: {why}")]
+    #[error("the database is not available: {why}")]
     Unavailable {
         /// Why not.
         why: String,
     },
+    /// Too much waits to be written.
+    #[error("too much waits to be written; send it again in a moment")]
+    Busy,
     /// The writer has ended.
-    #[error("the telemetry writer has ended")]
+    #[error("the writer has ended")]
     Ended,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! # Theory of operation
 //!
-//! Two databases, so that setting a damaged one aside loses nothing of the other.
+//! Three databases, so that setting a damaged one aside loses nothing of the others.
 //!
 //! - [`StateDb`] (`state.db`) holds what must not be lost: services stopped by hand, and small
 //!   values by key. Every write is on the disk (`synchronous=FULL`, on macOS with `F_FULLFSYNC`) when
@@ -11,6 +11,8 @@
 //!   thread takes samples and events from a bounded queue and commits them in groups: events within
 //!   100 ms, samples within 10 s, both at once when somebody reads. What does not fit the queue is dropped and
 //!   counted; the caller never waits. Reads go over a connection of their own.
+//! - [`Ledger`] (`ledger.db`) holds every request to a model and what else is accounted for. What is
+//!   acknowledged is on the disk, so it has a writer of its own that waits for it; see [`ledger`].
 //!
 //! **Samples** are kept in four [tiers]: every second for an hour, ten seconds for a day, a
 //! minute for a month, an hour for two years. A sample goes into the open bucket of each tier
@@ -32,6 +34,7 @@ mod database;
 mod encode;
 mod error;
 mod events;
+pub mod ledger;
 pub mod series;
 mod state;
 mod telemetry;
@@ -40,5 +43,6 @@ mod writer;
 
 pub use database::Opened;
 pub use error::Error;
+pub use ledger::Ledger;
 pub use state::StateDb;
 pub use telemetry::{Options, Stats, Telemetry};

@@ -1,0 +1,12 @@
+//! Questions, answered from one state of the file.
+
+mod calls;
+mod groups;
+mod usage;
+mod window;
+
+pub use calls::{Before, CallFilter, CallsQuery};
+pub use usage::UsageQuery;
+
+pub(crate) use calls::calls;
+pub(crate) use usage::usage;

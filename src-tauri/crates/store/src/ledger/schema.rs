@@ -1,0 +1,89 @@
+//! The layout of `ledger.db`.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::tiers::{Floors, STEPS};
+use crate::database::Schema;
+
+pub(crate) const SCHEMA: Schema = Schema {
+    migrations: &["
+        CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value NOT NULL) WITHOUT ROWID;
+        INSERT INTO meta VALUES ('secret', randomblob(16)), ('clean', 1);
+        -- What rows call by number. `day`: the newest day (since 1970) of a row that has it.
+        CREATE TABLE names (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,
+            day INTEGER NOT NULL);
+        -- `key`: milliseconds and a place in them, see key.rs; `body`: see row.rs.
+        CREATE TABLE calls (key INTEGER PRIMARY KEY, body BLOB NOT NULL);
+        CREATE TABLE reports (key INTEGER PRIMARY KEY, kind INTEGER NOT NULL, id TEXT NOT NULL,
+            sub_ns INTEGER NOT NULL, user TEXT, agent TEXT, name TEXT, ok INTEGER, score REAL,
+            body TEXT NOT NULL);
+        -- Ids accounted for: the day, and a hash of ten bytes.
+        CREATE TABLE seen (key BLOB PRIMARY KEY NOT NULL) WITHOUT ROWID;
+        -- Rows that no rollup counts yet, by the transaction that wrote them.
+        CREATE TABLE pending (batch INTEGER PRIMARY KEY, calls BLOB NOT NULL, reports BLOB NOT NULL);
+        -- `series`: tier and dimension, see rollup.rs; `at`: the bucket's begin in lengths of it;
+        -- `value`: a text, 0 for none, 1 for all beyond the largest; `body`: see tally.rs.
+        CREATE TABLE rollups (series INTEGER NOT NULL, at INTEGER NOT NULL, value NOT NULL,
+            body BLOB NOT NULL, PRIMARY KEY (series, at, value)) WITHOUT ROWID;
+    "],
+    settings: "
+        PRAGMA journal_mode = WAL;
+        PRAGMA synchronous = FULL;
+        PRAGMA fullfsync = 1;
+        PRAGMA checkpoint_fullfsync = 1;
+        PRAGMA journal_size_limit = 67108864;
+        PRAGMA wal_autocheckpoint = 8192;
+        PRAGMA cache_size = -8192;
+        PRAGMA temp_store = MEMORY;
+    ",
+};
+
+/// Whether it was closed as it should be.
+pub(crate) const CLEAN: &str = "clean";
+/// When something was last known to be on the disk, in Unix milliseconds.
+pub(crate) const ALIVE: &str = "alive";
+/// The newest day whose names were looked through.
+pub(crate) const NAMES_DAY: &str = "names_day";
+
+const FLOOR_OF_ROWS: &str = "floor_rows";
+const FLOORS_OF_TIERS: [&str; STEPS.len()] = ["floor_1m", "floor_5m", "floor_1h", "floor_1d"];
+
+pub(crate) fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()
+}
+
+pub(crate) fn set_meta(connection: &Connection, key: &str, value: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?
+        .execute(params![key, value])
+        .map(drop)
+}
+
+pub(crate) fn secret(connection: &Connection) -> rusqlite::Result<Vec<u8>> {
+    connection.query_row("SELECT value FROM meta WHERE key = 'secret'", [], |row| {
+        row.get(0)
+    })
+}
+
+/// From when on this file has things.
+pub(crate) fn floors(connection: &Connection) -> rusqlite::Result<Floors> {
+    let mut tiers = [0; STEPS.len()];
+    for (floor, key) in tiers.iter_mut().zip(FLOORS_OF_TIERS) {
+        *floor = meta(connection, key)?.unwrap_or(0);
+    }
+    Ok(Floors {
+        rows: meta(connection, FLOOR_OF_ROWS)?.unwrap_or(0),
+        tiers,
+    })
+}
+
+pub(crate) fn set_floors(connection: &Connection, floors: &Floors) -> rusqlite::Result<()> {
+    set_meta(connection, FLOOR_OF_ROWS, floors.rows)?;
+    for (key, floor) in FLOORS_OF_TIERS.into_iter().zip(floors.tiers) {
+        set_meta(connection, key, floor)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,670 @@
+//! The one thread that writes `ledger.db`.
+//!
+//! It gathers what comes in and writes it in one transaction: what waits for an acknowledgement at
+//! once, together with whatever else has arrived by then; what nobody waits for within 50 ms. After the
+//! commit the rows are added to the delta of the rollups, which is written every few seconds.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use cockpit_model::{Call, Record, Timestamp};
+use rusqlite::{Connection, params};
+use tokio::sync::oneshot;
+
+use super::names::{Names, Texts};
+use super::retention::{self, Dropped};
+use super::rollup::{Delta, Rollups};
+use super::row::Row;
+use super::schema::{self, ALIVE, CLEAN, SCHEMA, meta, set_meta};
+use super::seen::Seen;
+use super::tiers::{DAY, Floors};
+use super::{Ack, Options, Shared, judge, key, reports};
+use crate::database::{self, Opened};
+use crate::error::Error;
+use crate::telemetry::lock;
+
+/// Calls of our own that are kept while the disk refuses.
+const MOST_UNWRITTEN: usize = 16_384;
+/// Records written in one transaction, about.
+const GROUP: usize = 20_000;
+/// The rollups are written when they lag by so many rows or buckets …
+const MOST_ROWS: usize = 25_000;
+const MOST_CELLS: usize = 25_000;
+/// … or by so much time.
+const ROLL_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is noted that all is well, and looked for what can be dropped.
+const HEARTBEAT: Duration = Duration::from_secs(60);
+/// Between two slices of what is dropped.
+const BETWEEN_SLICES: Duration = Duration::from_millis(20);
+/// A millisecond so crowded that this many places are taken gives way to the next.
+const TRIES: usize = 64;
+
+pub(crate) type Answer = oneshot::Sender<Result<Vec<Ack>, Error>>;
+
+pub(crate) enum Command {
+    Record(Box<Call>),
+    Ingest(Vec<Record>, Answer),
+    /// Commits; writes the rollups too if asked to.
+    Flush {
+        rollups: bool,
+        reply: SyncSender<Result<(), Error>>,
+    },
+    Check,
+    Close,
+}
+
+/// A batch that waits for its acknowledgement.
+struct Batch {
+    acks: Vec<Ack>,
+    answer: Answer,
+}
+
+struct Staged {
+    record: Record,
+    /// The batch and the place in it; a call of our own has none.
+    ticket: Option<(usize, usize)>,
+}
+
+pub(crate) struct Writer {
+    path: PathBuf,
+    options: Options,
+    shared: Arc<Shared>,
+    connection: Option<Connection>,
+    floors: Floors,
+    seen: Seen,
+    names: Names,
+    texts: Texts,
+    rollups: Rollups,
+    delta: Delta,
+    staged: Vec<Staged>,
+    batches: Vec<Batch>,
+    /// Where the next row is put in its millisecond.
+    place: u32,
+    /// The number of the next transaction.
+    batch: i64,
+    due: Option<Instant>,
+    roll_due: Option<Instant>,
+    upkeep_due: Instant,
+    failing: bool,
+}
+
+/// A transaction's result.
+struct Written {
+    /// Of each staged record, whether it was new.
+    new: Vec<bool>,
+    calls: Vec<(i64, Row)>,
+    /// Key, and place among the staged.
+    reports: Vec<(i64, usize)>,
+}
+
+impl Writer {
+    pub(crate) fn open(
+        path: PathBuf,
+        options: Options,
+        shared: Arc<Shared>,
+    ) -> Result<(Self, Opened, Option<Timestamp>), Error> {
+        let mut writer = Self {
+            path,
+            options,
+            shared,
+            connection: None,
+            floors: Floors {
+                rows: 0,
+                tiers: [0; 4],
+            },
+            seen: Seen::new(Vec::new()),
+            names: Names::default(),
+            texts: Texts::default(),
+            rollups: Rollups::default(),
+            delta: Delta::default(),
+            staged: Vec::new(),
+            batches: Vec::new(),
+            place: 0,
+            batch: 1,
+            due: None,
+            roll_due: None,
+            upkeep_due: Instant::now(),
+            failing: false,
+        };
+        match writer.connect() {
+            Ok((opened, known_until)) => Ok((writer, opened, known_until)),
+            Err(error @ (Error::Newer { .. } | Error::SetAside { .. })) => Err(error),
+            Err(error) => {
+                let why = error.to_string();
+                writer.failed(&why);
+                Ok((writer, Opened::Unavailable { why }, None))
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.options.clock)()
+    }
+
+    /// Opens the file; what is staged stays. Also says until when things are known to be on the disk, if
+    /// the file was not closed as it should be.
+    fn connect(&mut self) -> Result<(Opened, Option<Timestamp>), Error> {
+        let (connection, opened) = database::open(&self.path, &SCHEMA)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        if let Some(bytes) = self.options.max_bytes {
+            let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+            let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
+            connection.pragma_update(None, "max_page_count", pages)?;
+        }
+        let known_until = (meta(&connection, CLEAN)? != Some(1))
+            .then(|| meta(&connection, ALIVE))
+            .transpose()?
+            .flatten()
+            .map(|ms| key::time(ms, 0));
+        let now = self.now();
+        self.floors =
+            schema::floors(&connection)?.max(Floors::at(&self.options.keep, now.as_second()));
+        self.seen = Seen::new(schema::secret(&connection)?);
+        self.names.forget();
+        self.texts = Texts::default();
+        self.rollups.forget();
+        self.delta = Delta::catch_up(&connection, &self.floors)?;
+        let last: Option<i64> =
+            connection.query_row("SELECT max(batch) FROM pending", [], |row| row.get(0))?;
+        self.batch = last.unwrap_or(0) + 1;
+        self.place = now.subsec_nanosecond().unsigned_abs();
+        // Not worth a wait for the disk: whatever is written next takes it along.
+        relaxed(&connection, |connection| {
+            let transaction = connection.unchecked_transaction()?;
+            schema::set_floors(&transaction, &self.floors)?;
+            set_meta(&transaction, CLEAN, 0)?;
+            set_meta(&transaction, ALIVE, now.as_millisecond())?;
+            transaction.commit()
+        })?;
+        self.shared
+            .oldest
+            .store(self.floors.rows, Ordering::Relaxed);
+        self.shared.generation.fetch_add(1, Ordering::AcqRel);
+        if !self.delta.is_empty() {
+            self.roll_due = Some(Instant::now());
+        }
+        self.connection = Some(connection);
+        Ok((opened, known_until))
+    }
+
+    pub(crate) fn run(mut self, commands: &Receiver<Command>) {
+        loop {
+            let next = [self.due, self.roll_due]
+                .into_iter()
+                .flatten()
+                .fold(self.upkeep_due, Instant::min);
+            let mut waited_for = false;
+            match commands.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok(command) => {
+                    let mut command = Some(command);
+                    // What has arrived meanwhile goes into the same transaction.
+                    while let Some(one) = command.take() {
+                        match one {
+                            Command::Record(call) => self.record(*call),
+                            Command::Ingest(records, answer) => {
+                                self.ingest(records, answer);
+                                waited_for = true;
+                            }
+                            Command::Flush { rollups, reply } => {
+                                let mut result = self.commit();
+                                if rollups && result.is_ok() {
+                                    result = self.roll();
+                                }
+                                // Whoever asked may have given up.
+                                drop(reply.send(result));
+                            }
+                            Command::Check => self.check(),
+                            Command::Close => {
+                                self.end();
+                                return;
+                            }
+                        }
+                        if self.staged.len() < GROUP {
+                            command = commands.try_recv().ok();
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.end();
+                    return;
+                }
+            }
+            self.work(waited_for);
+        }
+    }
+
+    /// What is due. Failures are counted and told in the stats; what failed is kept or told to its sender.
+    fn work(&mut self, waited_for: bool) {
+        let now = Instant::now();
+        if waited_for
+            || self.due.is_some_and(|due| due <= now)
+            || (self.staged.len() >= GROUP && !self.failing)
+        {
+            drop(self.commit());
+        }
+        let lags = self.delta.rows() >= MOST_ROWS || self.delta.cells() >= MOST_CELLS;
+        if self.connection.is_some() && (lags || self.roll_due.is_some_and(|due| due <= now)) {
+            drop(self.roll());
+        }
+        if self.upkeep_due <= now {
+            self.upkeep();
+        }
+    }
+
+    fn due_within(&mut self, wait: Duration) {
+        let due = Instant::now() + wait;
+        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    fn record(&mut self, mut call: Call) {
+        judge::fit(&mut call);
+        let record = Record::Call(call);
+        let now = self.now().as_second();
+        if let Some(why) = judge::refusal(&record, self.floors.rows, now) {
+            tracing::warn!(why, "a call of our own is not accounted for");
+            self.shared.refused.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.staged.push(Staged {
+            record,
+            ticket: None,
+        });
+        if !self.failing {
+            self.due_within(self.options.commit_within);
+        }
+    }
+
+    fn ingest(&mut self, records: Vec<Record>, answer: Answer) {
+        let now = self.now().as_second();
+        let batch = self.batches.len();
+        let mut acks = Vec::with_capacity(records.len());
+        for (place, record) in records.into_iter().enumerate() {
+            match judge::refusal(&record, self.floors.rows, now) {
+                Some(why) => acks.push(Ack::Refused(why)),
+                None => {
+                    acks.push(Ack::Accepted);
+                    self.staged.push(Staged {
+                        record,
+                        ticket: Some((batch, place)),
+                    });
+                }
+            }
+        }
+        self.batches.push(Batch { acks, answer });
+    }
+
+    /// Writes what is staged and answers whoever waits for it.
+    fn commit(&mut self) -> Result<(), Error> {
+        self.due = None;
+        if self.staged.is_empty() && self.connection.is_some() {
+            self.acknowledge();
+            return Ok(());
+        }
+        let mut result = self.try_commit();
+        if let Err(error) = &result
+            && error.is_damage()
+        {
+            let why = error.to_string();
+            self.failed(&why);
+            self.replace(&why);
+            result = self.try_commit();
+        }
+        match result {
+            Ok(written) => {
+                self.committed(written);
+                Ok(())
+            }
+            Err(error) => {
+                self.failed(&error.to_string());
+                self.refuse_waiting(&error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    fn try_commit(&mut self) -> Result<Written, Error> {
+        if self.connection.is_none() {
+            self.connect()?;
+        }
+        let now = self.now();
+        let Some(connection) = self.connection.as_mut() else {
+            return Err(Error::Ended);
+        };
+        let mut group = Group {
+            seen: &self.seen,
+            names: &mut self.names,
+            place: &mut self.place,
+            now: now.as_second(),
+            bytes: Vec::with_capacity(128),
+        };
+        let result = connection.transaction().and_then(|transaction| {
+            let written = group.write(&transaction, &self.staged, self.batch)?;
+            set_meta(&transaction, ALIVE, now.as_millisecond())?;
+            transaction.commit()?;
+            Ok(written)
+        });
+        if result.is_err() {
+            self.names.forget();
+        }
+        Ok(result?)
+    }
+
+    fn committed(&mut self, written: Written) {
+        let shared = &self.shared;
+        shared.commits.fetch_add(1, Ordering::Relaxed);
+        if std::mem::take(&mut self.failing) {
+            *lock(&shared.last_error) = None;
+        }
+        let mut accepted = 0;
+        for (staged, new) in self.staged.iter().zip(&written.new) {
+            accepted += u64::from(*new);
+            if !new
+                && let Some((batch, place)) = staged.ticket
+                && let Some(ack) = self
+                    .batches
+                    .get_mut(batch)
+                    .and_then(|batch| batch.acks.get_mut(place))
+            {
+                *ack = Ack::Duplicate;
+            }
+        }
+        let duplicates = written.new.len() as u64 - accepted;
+        shared.accepted.fetch_add(accepted, Ordering::Relaxed);
+        shared.duplicates.fetch_add(duplicates, Ordering::Relaxed);
+        for (row_key, row) in &written.calls {
+            self.delta.add(*row_key, row, &self.floors);
+        }
+        for (row_key, place) in &written.reports {
+            if let Some(Staged {
+                record: Record::Report(report),
+                ..
+            }) = self.staged.get(*place)
+            {
+                self.delta.add_report(*row_key, report, &self.floors);
+            }
+        }
+        self.delta.through(self.batch);
+        self.batch += 1;
+        self.staged.clear();
+        if !self.delta.is_empty() {
+            self.roll_due
+                .get_or_insert_with(|| Instant::now() + ROLL_WITHIN);
+        }
+        self.acknowledge();
+    }
+
+    fn acknowledge(&mut self) {
+        for batch in self.batches.drain(..) {
+            let refused = batch
+                .acks
+                .iter()
+                .filter(|ack| matches!(ack, Ack::Refused(_)))
+                .count();
+            self.shared
+                .refused
+                .fetch_add(refused as u64, Ordering::Relaxed);
+            self.shared
+                .waiting
+                .fetch_sub(batch.acks.len(), Ordering::AcqRel);
+            // Whoever waits may have gone; what is written is written.
+            drop(batch.answer.send(Ok(batch.acks)));
+        }
+    }
+
+    /// Who waits is told, and sends again; calls of our own are kept, within bounds.
+    fn refuse_waiting(&mut self, why: &str) {
+        for batch in self.batches.drain(..) {
+            self.shared
+                .waiting
+                .fetch_sub(batch.acks.len(), Ordering::AcqRel);
+            let error = Error::NotDurable {
+                why: why.to_owned(),
+            };
+            drop(batch.answer.send(Err(error)));
+        }
+        self.staged.retain(|staged| staged.ticket.is_none());
+        let excess = self.staged.len().saturating_sub(MOST_UNWRITTEN);
+        self.staged.drain(..excess);
+        self.shared
+            .dropped
+            .fetch_add(excess as u64, Ordering::Relaxed);
+    }
+
+    /// Writes the rollups.
+    fn roll(&mut self) -> Result<(), Error> {
+        self.roll_due = None;
+        if self.delta.is_empty() {
+            return Ok(());
+        }
+        let Some(connection) = self.connection.as_ref() else {
+            return Err(Error::Ended);
+        };
+        // They can be made again from the rows: no wait for the disk.
+        let result = relaxed(connection, |connection| {
+            let transaction = connection.unchecked_transaction()?;
+            self.rollups
+                .write(&transaction, &mut self.texts, &self.delta, &self.floors)?;
+            transaction.commit()
+        });
+        match result {
+            Ok(()) => {
+                self.delta = Delta::default();
+                Ok(())
+            }
+            Err(error) => {
+                self.rollups.forget();
+                let error = Error::from(error);
+                self.failed(&error.to_string());
+                self.roll_due = Some(Instant::now() + self.options.retry_after);
+                if error.is_damage() {
+                    self.replace(&error.to_string());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes that all is well, and drops a slice of what has been kept long enough.
+    fn upkeep(&mut self) {
+        self.upkeep_due = Instant::now() + HEARTBEAT;
+        let now = self.now();
+        let floors = self
+            .floors
+            .max(Floors::at(&self.options.keep, now.as_second()));
+        // Rows go only when they are counted.
+        if floors != self.floors && self.roll().is_err() {
+            return;
+        }
+        let Some(connection) = self.connection.as_ref() else {
+            return;
+        };
+        let result = relaxed(connection, |connection| {
+            let transaction = connection.unchecked_transaction()?;
+            set_meta(&transaction, ALIVE, now.as_millisecond())?;
+            if floors != self.floors {
+                schema::set_floors(&transaction, &floors)?;
+            }
+            let dropped = retention::drop_slice(&transaction, &floors)?;
+            transaction.commit()?;
+            Ok(dropped)
+        });
+        match result {
+            Ok(dropped) => {
+                self.floors = floors;
+                self.shared.oldest.store(floors.rows, Ordering::Relaxed);
+                if dropped == Dropped::Names {
+                    self.names.forget();
+                }
+                if dropped != Dropped::Nothing {
+                    self.upkeep_due = Instant::now() + BETWEEN_SLICES;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "old calls could not be dropped; tried again in a minute");
+            }
+        }
+    }
+
+    fn failed(&mut self, why: &str) {
+        self.failing = true;
+        self.shared.write_errors.fetch_add(1, Ordering::Relaxed);
+        let mut last = lock(&self.shared.last_error);
+        if last.as_deref() != Some(why) {
+            tracing::error!(path = %self.path.display(), why, "the ledger cannot be written; our own calls are kept in memory, and it is tried again");
+            *last = Some(why.to_owned());
+        }
+        drop(last);
+        self.due_within(self.options.retry_after);
+    }
+
+    /// A reader found damage: look for ourselves.
+    fn check(&mut self) {
+        if self.connection.is_none() {
+            return;
+        }
+        if let Some(why) = database::damage(&self.path) {
+            self.failed(&why);
+            self.replace(&why);
+        }
+    }
+
+    /// Sets a damaged file aside and goes on with a new one.
+    fn replace(&mut self, why: &str) {
+        if let Some(connection) = self.connection.take() {
+            database::leave_untouched(&connection);
+        }
+        match database::set_aside(&self.path, Timestamp::now()) {
+            Ok(moved_to) => {
+                tracing::error!(path = %self.path.display(), moved_to = %moved_to.display(), why, "the ledger was damaged; set aside, begun anew");
+                lock(&self.shared.set_aside).push(moved_to);
+                if let Err(error) = self.connect() {
+                    self.failed(&error.to_string());
+                }
+            }
+            Err(error) => self.failed(&error.to_string()),
+        }
+    }
+
+    fn end(&mut self) {
+        if self.commit().is_err() || self.roll().is_err() {
+            return;
+        }
+        if let Some(connection) = self.connection.take()
+            && let Err(error) = set_meta(&connection, CLEAN, 1)
+        {
+            tracing::debug!(%error, "the next start will take this for an abrupt end");
+        }
+    }
+}
+
+/// Works without waiting for the disk at the commit.
+fn relaxed<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    let result = work(connection);
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    result
+}
+
+/// One transaction's work.
+struct Group<'a> {
+    seen: &'a Seen,
+    names: &'a mut Names,
+    place: &'a mut u32,
+    now: i64,
+    bytes: Vec<u8>,
+}
+
+impl Group<'_> {
+    fn write(
+        &mut self,
+        connection: &Connection,
+        staged: &[Staged],
+        batch: i64,
+    ) -> rusqlite::Result<Written> {
+        let mut written = Written {
+            new: Vec::with_capacity(staged.len()),
+            calls: Vec::with_capacity(staged.len()),
+            reports: Vec::new(),
+        };
+        for (place, Staged { record, .. }) in staged.iter().enumerate() {
+            let new = self.seen.remember(connection, record, self.now)?;
+            written.new.push(new);
+            if !new {
+                continue;
+            }
+            match record {
+                Record::Call(call) => {
+                    let row = self.call(connection, call)?;
+                    written.calls.push(row);
+                }
+                Record::Report(report) => {
+                    let row_key = self.insert(report.at, |row_key| {
+                        reports::insert(connection, row_key, report)
+                    })?;
+                    written.reports.push((row_key, place));
+                }
+            }
+        }
+        let mut calls: Vec<i64> = written.calls.iter().map(|(row_key, _)| *row_key).collect();
+        let mut reports: Vec<i64> = written
+            .reports
+            .iter()
+            .map(|(row_key, _)| *row_key)
+            .collect();
+        connection
+            .prepare_cached("INSERT INTO pending VALUES (?1, ?2, ?3)")?
+            .execute(params![
+                batch,
+                key::pack(&mut calls),
+                key::pack(&mut reports)
+            ])?;
+        Ok(written)
+    }
+
+    fn call(&mut self, connection: &Connection, call: &Call) -> rusqlite::Result<(i64, Row)> {
+        let day = call.at.as_second().div_euclid(DAY);
+        let (row, tags) = Row::of(call, |name| {
+            self.names.number(connection, name, day).map(|name| name.id)
+        })?;
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        row.encode(&tags, &call.id, &mut bytes);
+        let mut insert =
+            connection.prepare_cached("INSERT OR IGNORE INTO calls VALUES (?1, ?2)")?;
+        let row_key = self.insert(call.at, |row_key| {
+            insert
+                .execute(params![row_key, bytes])
+                .map(|written| written == 1)
+        })?;
+        self.bytes = bytes;
+        Ok((row_key, row))
+    }
+
+    /// Puts a row at the first free place of its millisecond.
+    fn insert(
+        &mut self,
+        at: Timestamp,
+        mut put: impl FnMut(i64) -> rusqlite::Result<bool>,
+    ) -> rusqlite::Result<i64> {
+        let (mut ms, _) = key::split(at);
+        *self.place = self.place.wrapping_add(1);
+        let mut place = *self.place;
+        loop {
+            for _ in 0..TRIES {
+                let row_key = key::key(ms, place);
+                if put(row_key)? {
+                    return Ok(row_key);
+                }
+                place = key::after(place);
+            }
+            ms += 1;
+        }
+    }
+}

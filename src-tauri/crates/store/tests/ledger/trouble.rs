@@ -1,0 +1,273 @@
+//! When the disk, the file or the process is not well; and when time passes.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use cockpit_model::usage::Dimension;
+use cockpit_model::{Record, ReportKind};
+use cockpit_store::ledger::{Ack, Opening, Options, UsageQuery};
+use cockpit_store::{Error, Ledger, Opened};
+
+use crate::given::{self, Clock, DAY, HOUR, NOON, at, everything, ingest};
+
+/// Waits for something that happens by itself; how soon is no matter of this test.
+fn eventually(mut done: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !done() {
+        assert!(
+            begin.elapsed() < Duration::from_secs(60),
+            "it never happened"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn an_abrupt_end_is_told_with_the_time_until_which_all_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = Clock::new();
+    let (ledger, opening) = given::open(&path, &clock);
+    let fresh = Opening {
+        opened: Opened::Fresh,
+        known_until: None,
+    };
+    assert_eq!(opening, fresh);
+    clock.set(NOON + HOUR);
+    ingest(&ledger, [given::call(1, NOON)]);
+    let copy = folder.path().join("copy.db");
+    fs::copy(&path, &copy).unwrap();
+    fs::copy(
+        folder.path().join("ledger.db-wal"),
+        folder.path().join("copy.db-wal"),
+    )
+    .unwrap();
+    ledger.close();
+    clock.set(NOON + 2 * HOUR);
+    let (_, opening) = given::open(&path, &clock);
+    assert_eq!(
+        opening,
+        Opening {
+            opened: Opened::Ok,
+            known_until: None
+        }
+    );
+    let (ledger, opening) = given::open(&copy, &clock);
+    assert_eq!(opening.known_until, Some(at(NOON + HOUR)));
+    assert_eq!(ledger.calls(&everything()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_call_of_our_own_reaches_the_disk_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::new();
+    let (ledger, _) = given::open(&folder.path().join("ledger.db"), &clock);
+    ledger.record(given::call(1, NOON));
+    eventually(|| ledger.stats().accepted == 1);
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_and_a_newer_one_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = Clock::new();
+    let (ledger, _) = given::open(&path, &clock);
+    ingest(&ledger, (0..500).map(|n| given::call(n, NOON - n)));
+    ledger.close();
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 3).unwrap();
+    let before = fs::read(&path).unwrap();
+    let (ledger, opening) = given::open(&path, &clock);
+    let Opened::SetAside { moved_to, .. } = opening.opened else {
+        panic!("{opening:?}");
+    };
+    assert_eq!(fs::read(moved_to).unwrap(), before);
+    assert_eq!(ingest(&ledger, [given::call(1, NOON)]), [Ack::Accepted]);
+    ledger.close();
+
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.pragma_update(None, "user_version", 9).unwrap();
+    drop(connection);
+    let refused = Ledger::open_with(&path, clock.options()).unwrap_err();
+    assert!(matches!(refused, Error::Newer { found: 9, .. }));
+}
+
+#[test]
+fn damage_while_running_is_set_aside_and_nothing_acknowledged_afterwards_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = Clock::new();
+    let (ledger, _) = given::open(&path, &clock);
+    ingest(&ledger, (0..3_000).map(|n| given::call(n, NOON - n)));
+    // All of it in the file, none in the journal.
+    ledger.close();
+    let (ledger, _) = given::open(&path, &clock);
+    let length = fs::metadata(&path).unwrap().len() as usize;
+    let mut spoilt = fs::read(&path).unwrap();
+    spoilt[4096..].fill(0x5a);
+    fs::write(&path, &spoilt[..length]).unwrap();
+    let mut n = 0;
+    eventually(|| {
+        n += 1;
+        let call = given::call(format!("new-{n}"), NOON);
+        let acked = ledger.ingest(vec![Record::Call(call)]).wait();
+        // The writer remembers pages and may not notice for long; a reader does.
+        drop(ledger.calls(&everything()));
+        acked.is_ok() && !ledger.stats().set_aside.is_empty()
+    });
+    let last = format!("new-{n}");
+    assert!(
+        ledger
+            .calls(&everything())
+            .unwrap()
+            .iter()
+            .any(|call| call.id == last)
+    );
+    assert!(ledger.stats().set_aside[0].exists());
+}
+
+#[test]
+fn a_full_disk_refuses_what_waits_and_keeps_what_is_our_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = Clock::new();
+    let options = Options {
+        max_bytes: Some(400 * 1024),
+        retry_after: Duration::from_millis(20),
+        ..clock.options()
+    };
+    let (ledger, _) = Ledger::open_with(&path, options).unwrap();
+    let mut written = 0;
+    let refused = loop {
+        let calls = (written..written + 500).map(|n| Record::Call(given::call(n, NOON - n)));
+        match ledger.ingest(calls.collect()).wait() {
+            Ok(acks) => assert!(acks.iter().all(|ack| *ack == Ack::Accepted)),
+            Err(error) => break error,
+        }
+        written += 500;
+    };
+    assert!(
+        matches!(&refused, Error::NotDurable { why } if why.contains("full")),
+        "{refused}"
+    );
+    // Nothing of the refused batch is there, and reading goes on.
+    assert_eq!(ledger.calls(&everything()).unwrap().len() as i64, written);
+    let mut own = 0;
+    loop {
+        ledger.record(given::call(format!("own-{own}"), NOON - own));
+        own += 1;
+        if ledger.flush().is_err() {
+            break;
+        }
+    }
+    assert!(ledger.stats().last_error.is_some());
+    // More of our own than is kept in memory is dropped, and counted.
+    for n in 0..20_000 {
+        ledger.record(given::call(format!("more-{n}"), NOON));
+        if n % 1000 == 0 {
+            assert!(ledger.flush().is_err());
+        }
+    }
+    assert!(ledger.flush().is_err());
+    assert!(ledger.stats().dropped >= 3_000);
+    ledger.close();
+
+    let (ledger, _) = given::open(&path, &clock);
+    let again = (written..written + 500).map(|n| given::call(n, NOON - n));
+    assert!(
+        ingest(&ledger, again)
+            .iter()
+            .all(|ack| *ack == Ack::Accepted)
+    );
+}
+
+#[test]
+fn what_cannot_be_opened_is_tried_again_and_loses_nothing_of_our_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let later = folder.path().join("later");
+    let path = later.join("ledger.db");
+    let clock = Clock::new();
+    let options = Options {
+        retry_after: Duration::from_millis(20),
+        ..clock.options()
+    };
+    let (ledger, opening) = Ledger::open_with(&path, options).unwrap();
+    assert!(matches!(opening.opened, Opened::Unavailable { .. }));
+    ledger.record(given::call("own", NOON));
+    assert!(
+        ledger
+            .ingest(vec![Record::Call(given::call(1, NOON))])
+            .wait()
+            .is_err()
+    );
+    assert!(ledger.calls(&everything()).is_err());
+    fs::create_dir(&later).unwrap();
+    eventually(|| ledger.stats().accepted == 1);
+    assert_eq!(ledger.calls(&everything()).unwrap()[0].id, "own");
+}
+
+#[test]
+fn what_is_old_is_dropped_and_its_days_are_still_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = Clock::new();
+    let (ledger, _) = given::open(&path, &clock);
+    let calls: Vec<_> = (0..9_000).map(|n| given::call(n, NOON - n)).collect();
+    ingest(&ledger, calls.clone());
+    let report = given::report(1, ReportKind::Task, NOON);
+    ledger
+        .ingest(vec![Record::Report(report.clone())])
+        .wait()
+        .unwrap();
+    let kept = ledger
+        .reports(at(0), at(NOON + 1), Some(ReportKind::Task), 10)
+        .unwrap();
+    assert_eq!(kept, [report.clone()]);
+    ledger.close();
+
+    // 32 days later.
+    clock.set(NOON + 32 * DAY);
+    let (ledger, _) = given::open(&path, &clock);
+    assert_eq!(ledger.oldest(), at(NOON + 2 * DAY - 12 * HOUR));
+    assert_eq!(ledger.calls(&everything()).unwrap(), []);
+    let rows = || {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        ["calls", "reports", "seen", "names"].map(|table| {
+            let count = format!("SELECT count(*) FROM {table}");
+            connection
+                .query_row(&count, [], |row| row.get::<_, i64>(0))
+                .unwrap()
+        })
+    };
+    eventually(|| rows() == [0; 4]);
+    let query = UsageQuery {
+        from: at(NOON - 60 * DAY),
+        to: at(NOON + 32 * DAY),
+        step: None,
+        group_by: Some(Dimension::User),
+    };
+    let usage = ledger.usage(&query, clock.now()).unwrap();
+    assert_eq!(usage.totals.calls, 9_000);
+    assert_eq!(usage.groups[0].key.as_deref(), Some("ada"));
+    assert_eq!(usage.groups[0].totals.calls, 9_000);
+    assert_eq!(usage.business.tasks, 1);
+    assert_eq!(
+        usage
+            .series
+            .iter()
+            .map(|point| point.totals.calls)
+            .sum::<u64>(),
+        9_000
+    );
+    // A name that was dropped is made again.
+    ingest(&ledger, [given::call("new", NOON + 32 * DAY)]);
+    assert_eq!(
+        ledger.calls(&everything()).unwrap()[0].user.as_deref(),
+        Some("ada")
+    );
+    // What was refused as too old before is not a duplicate of anything: it is too old.
+    assert!(matches!(
+        &ingest(&ledger, [calls[0].clone()])[..],
+        [Ack::Refused(_)]
+    ));
+}
