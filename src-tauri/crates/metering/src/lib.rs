@@ -4,7 +4,10 @@
 //!
 //! - [`percentile`] and [`sketch`]: how values spread, exactly and approximately, by the same rank.
 //! - [`price`]: what tokens cost, by a table, in exact picodollars.
+//! - [`wire`]: what requests ask and answers tell, whole or while they stream.
 
+mod lenient;
 pub mod percentile;
 pub mod price;
 pub mod sketch;
+pub mod wire;

@@ -6,14 +6,14 @@
 //!     "input_cost_per_token": 1.25e-06, "input_cost_per_token_above_200k_tokens": 2.5e-06, …
 //! ```
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::rates::{Listed, Price};
+use crate::lenient::{Key, Scalar};
 
 /// The bytes are no price table.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +60,7 @@ pub(super) fn models(json: &[u8]) -> Result<Models, NoTable> {
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Models, A::Error> {
             let mut models = Models::new();
-            while let Some((Text(key), entry)) = map.next_entry::<Text<'_>, Entry<'_>>()? {
+            while let Some((Key(key), entry)) = map.next_entry::<Key<'_>, Entry<'_>>()? {
                 entry.put(&key, &mut models);
             }
             Ok(models)
@@ -73,15 +73,11 @@ pub(super) fn models(json: &[u8]) -> Result<Models, NoTable> {
     Ok(models)
 }
 
-/// Text that is borrowed where it holds no escapes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
 /// What is read of an entry.
 #[derive(Default)]
 struct Entry<'a> {
-    provider: Option<Text<'a>>,
-    mode: Option<Text<'a>>,
+    provider: Scalar<'a>,
+    mode: Scalar<'a>,
     /// Answers in sound or pictures, whose tokens have other prices.
     mixed: bool,
     base: Listed,
@@ -90,8 +86,8 @@ struct Entry<'a> {
 
 impl Entry<'_> {
     fn put(self, key: &str, models: &mut Models) {
-        let provider = self.provider.as_ref().map_or("", |text| &*text.0);
-        let mode = self.mode.as_ref().map_or("", |text| &*text.0);
+        let provider = self.provider.text().unwrap_or_default();
+        let mode = self.mode.text().unwrap_or_default();
         let Some((vendor, first)) = vendor(provider) else {
             return;
         };
@@ -178,7 +174,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut entry = Entry::default();
-                while let Some(Text(name)) = map.next_key()? {
+                while let Some(Key(name)) = map.next_key()? {
                     match &*name {
                         "litellm_provider" => entry.provider = map.next_value()?,
                         "mode" => entry.mode = map.next_value()?,
@@ -187,7 +183,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
                             entry.mixed = true;
                         }
                         name if name.contains("_cost") => {
-                            if let Number(Some(dollars)) = map.next_value()? {
+                            if let Some(dollars) = map.next_value::<Scalar<'_>>()?.number() {
                                 entry.field(name, dollars);
                             }
                         }
@@ -201,58 +197,5 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
         }
 
         deserializer.deserialize_map(Fields)
-    }
-}
-
-/// Any value; of a number, the number.
-struct Number(Option<f64>);
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-
-        impl<'de> Visitor<'de> for Any {
-            type Value = Number;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value")
-            }
-
-            fn visit_f64<E>(self, value: f64) -> Result<Number, E> {
-                Ok(Number(Some(value)))
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Number, E> {
-                Ok(Number(Some(value as f64)))
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Number, E> {
-                Ok(Number(Some(value as f64)))
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Number, E> {
-                Ok(Number(None))
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<Number, E> {
-                Ok(Number(None))
-            }
-
-            fn visit_unit<E>(self) -> Result<Number, E> {
-                Ok(Number(None))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Number, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Number(None))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Number, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Number(None))
-            }
-        }
-
-        deserializer.deserialize_any(Any)
     }
 }

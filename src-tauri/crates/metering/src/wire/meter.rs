@@ -1,0 +1,158 @@
+//! Metering a stream while it passes.
+
+use bytes::Bytes;
+
+use super::ndjson::Ndjson;
+use super::reading::{Kind, Reader};
+use super::sse::Sse;
+use super::{Dialect, Frame, MAX_FRAME, ProviderError, Reading};
+
+/// Passes a stream on, byte for byte, and reads it on the way.
+///
+/// Chunks go on as they come, uncopied, before anything is read of the next. Only when it is to leave out OpenAI's
+/// usage-only chunk ([`Self::dropping_usage`]) does it hold back an event that is not complete yet, at most
+/// [`MAX_FRAME`] bytes of it.
+#[derive(Debug)]
+pub struct StreamMeter {
+    framing: Framing,
+    reader: Reader,
+    /// Whether a chunk with nothing but what was used is left out.
+    drop_usage: bool,
+    /// The incomplete event that is held back.
+    held: Vec<u8>,
+    /// A part of the event at hand has gone on already: it cannot be left out any more.
+    committed: bool,
+}
+
+#[derive(Debug)]
+enum Framing {
+    Sse(Sse),
+    Ndjson(Ndjson),
+}
+
+impl Framing {
+    fn push(&mut self, chunk: &[u8], each: impl FnMut(Frame<'_>)) {
+        match self {
+            Self::Sse(sse) => sse.push(chunk, each),
+            Self::Ndjson(ndjson) => ndjson.push(chunk, each),
+        }
+    }
+
+    fn finish(self, each: impl FnMut(Frame<'_>)) {
+        match self {
+            Self::Sse(sse) => sse.finish(each),
+            Self::Ndjson(ndjson) => ndjson.finish(each),
+        }
+    }
+}
+
+fn read(reader: &mut Reader, frame: &Frame<'_>) -> Kind {
+    if frame.oversized {
+        reader.oversized();
+        Kind::Ordinary
+    } else {
+        reader.event(frame.data)
+    }
+}
+
+impl StreamMeter {
+    /// At the beginning of an answer's body.
+    pub fn new(dialect: Dialect) -> Self {
+        Self {
+            framing: if dialect.streams_ndjson() {
+                Framing::Ndjson(Ndjson::new())
+            } else {
+                Framing::Sse(Sse::new())
+            },
+            reader: Reader::new(dialect),
+            drop_usage: false,
+            held: Vec::new(),
+            committed: false,
+        }
+    }
+
+    /// Leaves out the chunk that has `choices: []` and what was used: it only comes because the gateway asked for it
+    /// in the client's place. Where usage comes with a chunk that has choices, nothing is left out.
+    #[must_use]
+    pub fn dropping_usage(mut self) -> Self {
+        self.drop_usage = true;
+        self
+    }
+
+    /// Takes the next chunk; `out` gets what goes on to the client.
+    pub fn push(&mut self, chunk: Bytes, out: &mut impl FnMut(Bytes)) {
+        if chunk.is_empty() {
+            return;
+        }
+        let Self {
+            framing,
+            reader,
+            drop_usage,
+            held,
+            committed,
+        } = self;
+        if !*drop_usage {
+            out(chunk.clone());
+            framing.push(&chunk, |frame| {
+                read(reader, &frame);
+            });
+            return;
+        }
+        // What goes on of this chunk: from `from` to the end of the last complete event.
+        let (mut from, mut upto) = (0, 0);
+        framing.push(&chunk, |frame| {
+            let kind = read(reader, &frame);
+            if kind == Kind::UsageOnly && !*committed {
+                if from < upto {
+                    send(held, chunk.slice(from..upto), out);
+                }
+                // What is held of earlier events went on with them: what is left is of this one.
+                held.clear();
+                from = frame.end;
+            }
+            *committed = false;
+            upto = frame.end;
+        });
+        if from < upto {
+            send(held, chunk.slice(from..upto), out);
+        }
+        let rest = chunk.slice(upto..);
+        if *committed || held.len() + rest.len() > MAX_FRAME {
+            *committed = true;
+            send(held, rest, out);
+        } else {
+            held.extend_from_slice(&rest);
+        }
+    }
+
+    /// Whether the first piece of content has arrived: text, thought or a tool call, not merely a role.
+    pub fn saw_content(&self) -> bool {
+        self.reader.reading().saw_content
+    }
+
+    /// The error that the stream told of, if it did.
+    pub fn error(&self) -> Option<&ProviderError> {
+        self.reader.reading().error.as_ref()
+    }
+
+    /// The stream has ended, in whatever way: `out` gets what was held back.
+    pub fn finish(mut self, out: &mut impl FnMut(Bytes)) -> Reading {
+        let reader = &mut self.reader;
+        let mut kind = Kind::Ordinary;
+        self.framing.finish(|frame| kind = read(reader, &frame));
+        if kind == Kind::Ordinary || self.committed {
+            send(&mut self.held, Bytes::new(), out);
+        }
+        self.reader.finish()
+    }
+}
+
+/// Sends what is held and then the chunk.
+fn send(held: &mut Vec<u8>, chunk: Bytes, out: &mut impl FnMut(Bytes)) {
+    if !held.is_empty() {
+        out(std::mem::take(held).into());
+    }
+    if !chunk.is_empty() {
+        out(chunk);
+    }
+}
