@@ -135,6 +135,11 @@ impl StreamMeter {
         self.reader.reading().error.as_ref()
     }
 
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.len()
+    }
+
     /// The stream has ended, in whatever way: `out` gets what was held back.
     pub fn finish(mut self, out: &mut impl FnMut(Bytes)) -> Reading {
         let reader = &mut self.reader;

@@ -247,6 +247,11 @@ impl Reader {
     }
 
     fn read(&mut self, data: &[u8], streamed: bool) -> Kind {
+        // A list would be read as an object's values in order.
+        if !data.trim_ascii_start().starts_with(b"{") {
+            self.reading.malformed = self.reading.malformed.saturating_add(1);
+            return Kind::Ordinary;
+        }
         let read = self.try_read(data, streamed).or_else(|error| {
             // Some cut characters in two. What is not text is replaced, and all else can be read.
             match String::from_utf8_lossy(data) {
@@ -280,6 +285,10 @@ impl Reader {
         self.anthropic.tell(&mut reading);
         // Not all who speak OpenAI's dialect send its end marker, but a reason to stop is an end.
         if self.dialect.wants_include_usage() && reading.finish_reason.is_some() {
+            reading.complete = true;
+        }
+        // What was too long to be read may have been the end: a response's last event holds all of it.
+        if self.dialect == Dialect::OpenAiResponses && reading.oversized > 0 {
             reading.complete = true;
         }
         reading.complete &= reading.error.is_none();
