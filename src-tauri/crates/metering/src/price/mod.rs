@@ -165,7 +165,7 @@ impl PriceTable {
         let model = lower(model.trim());
         let provider = lower(provider.trim());
         let listed_as = vendor(&provider);
-        let names = Names::of(&provider, &listed_as, &model);
+        let names = Names::of(&provider, listed_as, &model);
         if !self.own.is_empty() {
             let of_all = |name: &str| self.own.get(name);
             let of_this = |name: &str| self.own.get(&format!("{provider}/{name}"));
@@ -180,7 +180,7 @@ impl PriceTable {
             return (!model.ends_with("-cloud") && !model.ends_with(":cloud"))
                 .then_some(&rates::FREE);
         }
-        let models = self.models.get(&*listed_as)?;
+        let models = self.models.get(listed_as)?;
         names.iter().find_map(|name| models.get(name))
     }
 }

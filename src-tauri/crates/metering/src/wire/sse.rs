@@ -237,7 +237,7 @@ mod tests {
     fn a_frame_ends_where_its_blank_line_does() {
         let mut ends = Vec::new();
         Sse::new().push(b"data: a\n\n: c\r\n\r\ndata: b", |frame| {
-            ends.push(frame.end)
+            ends.push(frame.end);
         });
         assert_eq!(ends, [9, 16]);
     }

@@ -155,7 +155,7 @@ fn nothing_is_held_back_but_an_event_that_is_not_complete() {
     let mut push = |chunk: &'static str| {
         passed.clear();
         meter.push(Bytes::from_static(chunk.as_bytes()), &mut |bytes| {
-            passed.push(bytes)
+            passed.push(bytes);
         });
         passed
             .iter()
@@ -576,7 +576,7 @@ fn characters_that_are_cut_in_two_do_not_hide_the_rest() {
     let mut meter = StreamMeter::new(Dialect::OpenAiChat).dropping_usage();
     let mut passed = Vec::new();
     meter.push(body.clone().into(), &mut |bytes| {
-        passed.extend_from_slice(&bytes)
+        passed.extend_from_slice(&bytes);
     });
     let usage = sse(&[USAGE]).len();
     let done = sse(&[DONE]).len();
