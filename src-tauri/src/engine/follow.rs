@@ -68,7 +68,12 @@ pub(super) async fn run(engine: Arc<Engine>, stopping: CancellationToken) {
             | EventBody::InstanceExit { .. }
             | EventBody::InstanceStarted { .. }
             | EventBody::Status { .. }
-            | EventBody::Host { .. } => {}
+            | EventBody::Host { .. }
+            | EventBody::Breaker { .. }
+            | EventBody::Budget { .. }
+            | EventBody::Refused { .. }
+            | EventBody::Pii { .. }
+            | EventBody::Calls { .. } => {}
         }
     }
 }

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::call::Call;
 use crate::host::HostSample;
+use crate::money::Usd;
 use crate::service::{Exit, InstanceState, Service};
 use crate::verdict::Status;
 
@@ -123,6 +125,55 @@ pub enum EventBody {
         /// What.
         message: String,
     },
+    /// A target's circuit breaker changed.
+    Breaker {
+        /// The provider.
+        provider: String,
+        /// Its model.
+        model: String,
+        /// `closed`, `open` or `half_open`, before.
+        from: String,
+        /// The same, now.
+        to: String,
+        /// Why.
+        cause: String,
+    },
+    /// A part of a budget is spent.
+    Budget {
+        /// Whose: `this cockpit`, or of a key, a user, an agent.
+        whose: String,
+        /// `day` or `month`.
+        period: String,
+        /// How much of it is spent, at least.
+        percent: u8,
+        /// What was spent.
+        spent_usd: Usd,
+        /// What may be.
+        limit_usd: Usd,
+    },
+    /// The gateway did not let somebody in.
+    Refused {
+        /// The error's code.
+        code: String,
+        /// From which address.
+        from: String,
+    },
+    /// A request to a model held personal data or a secret.
+    Pii {
+        /// The call.
+        call: String,
+        /// What was found, and how often: `email 2`.
+        found: Vec<String>,
+        /// `observe`, `redact` or `block`.
+        action: String,
+    },
+    /// Calls that ended in the last second; live only.
+    Calls {
+        /// How many ended.
+        ended: u64,
+        /// The newest of them, at most 50, newest first.
+        newest: Vec<Call>,
+    },
     /// Events were dropped because a reader was too slow, or between two lives of the engine.
     Gap {
         /// How many; null when it cannot be known.
@@ -147,6 +198,11 @@ impl EventBody {
             Self::Mark(_) => "mark",
             Self::Config { .. } => "config",
             Self::Cockpit { .. } => "cockpit",
+            Self::Breaker { .. } => "breaker",
+            Self::Budget { .. } => "budget",
+            Self::Refused { .. } => "refused",
+            Self::Pii { .. } => "pii",
+            Self::Calls { .. } => "calls",
             Self::Gap { .. } => "gap",
         }
     }
@@ -159,6 +215,7 @@ impl EventBody {
                 | Self::ServiceRemoved { .. }
                 | Self::Status { .. }
                 | Self::Host { .. }
+                | Self::Calls { .. }
                 | Self::Gap { .. }
         )
     }

@@ -23,6 +23,11 @@ pub(crate) fn service_of(body: &EventBody) -> Option<&str> {
         | EventBody::Mark(Mark::EngineStarted { .. } | Mark::Slept { .. })
         | EventBody::Config { .. }
         | EventBody::Cockpit { .. }
+        | EventBody::Breaker { .. }
+        | EventBody::Budget { .. }
+        | EventBody::Refused { .. }
+        | EventBody::Pii { .. }
+        | EventBody::Calls { .. }
         | EventBody::Gap { .. } => None,
     }
 }

@@ -1,0 +1,140 @@
+//! A breaker for every target that was asked lately.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cockpit_model::Timestamp;
+use cockpit_model::traffic::Target;
+use cockpit_resilience::breaker::{Breaker, Open, Outcome, Permit, Settings, Transition};
+use serde::Serialize;
+use tokio::time::Instant;
+
+/// More are not kept: callers name the models, so idle ones are forgotten first.
+const MOST: usize = 1000;
+
+/// A breaker as people and programs see it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BreakerView {
+    /// The provider's name.
+    pub provider: String,
+    /// The model.
+    pub model: String,
+    /// `closed`, `open` or `half_open`.
+    pub state: &'static str,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub cause: String,
+    /// When the next call is let through; null of a closed one.
+    pub retry_at: Option<Timestamp>,
+    /// Calls in the window.
+    pub calls: u32,
+    /// Those of them that failed.
+    pub failed: u32,
+}
+
+/// Hears of a breaker that changed.
+pub(crate) type Listener = Box<dyn Fn(&Target, &Transition) + Send + Sync>;
+
+pub(crate) struct Breakers {
+    settings: Settings,
+    origin: Instant,
+    began: Timestamp,
+    all: Mutex<HashMap<Target, Breaker>>,
+    changed: Listener,
+}
+
+impl Breakers {
+    pub(crate) fn new(settings: Settings, changed: Listener) -> Self {
+        Self {
+            settings,
+            origin: Instant::now(),
+            began: Timestamp::now(),
+            all: Mutex::new(HashMap::new()),
+            changed,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<Target, Breaker>> {
+        // A breaker is whole between any two of its calls.
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a call would pass.
+    pub(crate) fn peek(&self, target: &Target) -> Result<(), Open> {
+        let now = self.now();
+        self.all()
+            .get(target)
+            .map_or(Ok(()), |breaker| breaker.peek(now))
+    }
+
+    pub(crate) fn try_acquire(&self, target: &Target) -> Result<Permit, Open> {
+        let now = self.now();
+        let mut all = self.all();
+        if let Some(breaker) = all.get_mut(target) {
+            return breaker.try_acquire(now);
+        }
+        if all.len() >= MOST {
+            all.retain(|_, breaker| !breaker.is_idle(now));
+        }
+        let mut breaker = Breaker::new(self.settings, now);
+        let permit = breaker.try_acquire(now);
+        if all.len() < MOST {
+            all.insert(target.clone(), breaker);
+        }
+        permit
+    }
+
+    pub(crate) fn report(&self, target: &Target, permit: Permit, outcome: Outcome) {
+        let now = self.now();
+        let transition = self
+            .all()
+            .get_mut(target)
+            .and_then(|breaker| breaker.report(permit, outcome, now));
+        if let Some(transition) = transition {
+            (self.changed)(target, &transition);
+        }
+    }
+
+    /// Closes one by hand; whether there is such a one.
+    pub(crate) fn reset(&self, target: &Target) -> bool {
+        let now = self.now();
+        let reset = self.all().get_mut(target).map(|breaker| breaker.reset(now));
+        if let Some(Some(transition)) = &reset {
+            (self.changed)(target, transition);
+        }
+        reset.is_some()
+    }
+
+    pub(crate) fn views(&self) -> Vec<BreakerView> {
+        let now = self.now();
+        let at = |since: Duration| self.began.checked_add(since).unwrap_or(self.began);
+        let mut views: Vec<_> = self
+            .all()
+            .iter()
+            .map(|(target, breaker)| {
+                let view = breaker.view(now);
+                BreakerView {
+                    provider: target.provider.clone(),
+                    model: target.model.clone(),
+                    state: view.state.as_str(),
+                    since: at(view.since),
+                    cause: view.cause.to_string(),
+                    retry_at: view.retry_at.map(at),
+                    calls: view.counts.calls,
+                    failed: view.counts.failed,
+                }
+            })
+            .collect();
+        views.sort_by(|a, b| (&a.provider, &a.model).cmp(&(&b.provider, &b.model)));
+        views
+    }
+}
+
+/// Shared by all flights.
+pub(crate) type SharedBreakers = Arc<Breakers>;

@@ -1,0 +1,176 @@
+//! A call on its way: what is known of it so far, and the promise that it is written down exactly once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cockpit_metering::wire::Reading;
+use cockpit_model::traffic::Target;
+use cockpit_model::{Call, Outcome, Usd};
+use cockpit_resilience::breaker;
+use tokio::time::Instant;
+
+use crate::Shared;
+use crate::force::Provider;
+use crate::room::Place;
+use crate::spend::Held;
+
+/// A call on its way. Dropped before it was told how it ended, its caller has gone: it is written down
+/// as cancelled, with what was used until then.
+pub(crate) struct Flight {
+    shared: Arc<Shared>,
+    started: Instant,
+    /// `None` once it is written down.
+    draft: Option<Box<Call>>,
+    /// What its target's breaker allowed.
+    permit: Option<(Target, breaker::Permit)>,
+    /// What was set aside for it.
+    held: Option<Held>,
+    /// Its place at a provider that takes so many at once.
+    place: Option<Place>,
+    /// Who was asked last.
+    provider: Option<Arc<Provider>>,
+}
+
+/// How an attempt ended, for its target's breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// It did its job.
+    None,
+    /// It did not.
+    Target(Option<Duration>),
+    /// It says nothing of the target.
+    Other,
+}
+
+impl Flight {
+    pub(crate) fn new(shared: Arc<Shared>, started: Instant, draft: Call) -> Self {
+        Self {
+            shared,
+            started,
+            draft: Some(Box::new(draft)),
+            permit: None,
+            held: None,
+            place: None,
+            provider: None,
+        }
+    }
+
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held = Some(held);
+    }
+
+    /// Keeps the place until the end.
+    pub(crate) fn keep(&mut self, place: Option<Place>) {
+        self.place = place;
+    }
+
+    /// What is known of it. Every flight in the air has one.
+    pub(crate) fn call(&mut self) -> Option<&mut Call> {
+        self.draft.as_deref_mut()
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.draft.as_deref().map_or("", |call| call.id.as_str())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// A target is asked.
+    pub(crate) fn asked(
+        &mut self,
+        target: &Target,
+        provider: &Arc<Provider>,
+        permit: breaker::Permit,
+        fallback: bool,
+    ) {
+        self.permit = Some((target.clone(), permit));
+        self.provider = Some(Arc::clone(provider));
+        if let Some(call) = self.call() {
+            call.provider.clone_from(&target.provider);
+            call.model.clone_from(&target.model);
+            call.target = target.to_string();
+            call.attempts += 1;
+            call.fallback = fallback;
+        }
+    }
+
+    /// How the attempt that is under way ended.
+    pub(crate) fn attempt_ended(&mut self, blame: Blame, code: &'static str) {
+        let Some((target, permit)) = self.permit.take() else {
+            return;
+        };
+        let outcome = match blame {
+            Blame::None => breaker::Outcome::Success,
+            Blame::Target(retry_after) => breaker::Outcome::Failure { code, retry_after },
+            Blame::Other => breaker::Outcome::Neutral,
+        };
+        self.shared.breakers.report(&target, permit, outcome);
+    }
+
+    /// The first piece of the answer is here.
+    pub(crate) fn first_piece(&mut self) {
+        let elapsed = millis(self.elapsed());
+        if let Some(call) = self.call() {
+            call.ttft_ms.get_or_insert(elapsed);
+        }
+    }
+
+    /// What the provider says it used.
+    pub(crate) fn used(&mut self, reading: &Reading) {
+        let Some(provider) = self.provider.clone() else {
+            return;
+        };
+        let price = self.shared.prices.price(&provider, reading, self.model());
+        if let Some(call) = self.call() {
+            call.input_tokens = reading.input_tokens;
+            call.output_tokens = reading.output_tokens;
+            call.cached_input_tokens = reading.cached_read;
+            call.cache_write_tokens = reading.cache_write;
+            call.finish_reason.clone_from(&reading.finish_reason);
+            if let Some((cost, version)) = price {
+                call.cost_usd = Some(cost);
+                call.price_version = Some(version);
+            }
+        }
+    }
+
+    fn model(&self) -> &str {
+        self.draft.as_deref().map_or("", |call| call.model.as_str())
+    }
+
+    /// The end. `code` is that of an error.
+    pub(crate) fn finish(mut self, outcome: Outcome, status: u16, code: Option<&'static str>) {
+        self.land(outcome, Some(status), code);
+    }
+
+    fn land(&mut self, outcome: Outcome, status: Option<u16>, code: Option<&'static str>) {
+        let Some(mut call) = self.draft.take() else {
+            return;
+        };
+        call.outcome = outcome;
+        call.status = status;
+        call.error = code.map(str::to_owned);
+        call.latency_ms = Some(millis(self.started.elapsed()));
+        if let Some(held) = self.held.take() {
+            let tokens = call.input_tokens.unwrap_or(0) + call.output_tokens.unwrap_or(0);
+            held.settle(tokens, call.cost_usd.unwrap_or(Usd::ZERO));
+        }
+        self.shared.calls.record(*call);
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if self.draft.is_some() {
+            self.attempt_ended(Blame::Other, "");
+            self.land(Outcome::Cancelled, None, None);
+        }
+    }
+}
+
+pub(crate) fn millis(time: Duration) -> f64 {
+    // Microseconds are exact enough, and shorter to write down.
+    (time.as_nanos() / 1000) as f64 / 1000.0
+}

@@ -1,0 +1,291 @@
+//! The settings in force: looked up once a request, replaced as a whole when the configuration changes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cockpit_metering::wire::Dialect;
+use cockpit_model::traffic::{
+    KeySpec, ProviderKind, ProviderSpec, RouteSpec, Rules, Target, TrafficSpec,
+};
+use hyper::Uri;
+use hyper::http::uri::{Authority, Scheme};
+
+use crate::endpoint::{Protocol, answers};
+use crate::gate::{KeyHash, Keys, hash};
+use crate::refusal::Refusal;
+use crate::seams::Secrets;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct InForce {
+    pub(crate) spec: TrafficSpec,
+    pub(crate) keys: Keys,
+    providers: Vec<Arc<Provider>>,
+    routes: HashMap<String, Arc<RouteSpec>>,
+    /// What could not be read, for people.
+    pub(crate) trouble: Vec<String>,
+}
+
+/// A provider, ready to be asked.
+#[derive(Debug)]
+pub(crate) struct Provider {
+    pub(crate) spec: ProviderSpec,
+    pub(crate) scheme: Scheme,
+    pub(crate) authority: Authority,
+    /// The path of its base URL, without a slash at the end.
+    pub(crate) path: String,
+    pub(crate) key: ProviderKey,
+}
+
+/// What a provider is shown.
+pub(crate) enum ProviderKey {
+    /// Its own key.
+    Own(String),
+    /// What the caller sent.
+    Callers,
+    /// Its key could not be read, for this reason.
+    Unreadable(String),
+}
+
+impl std::fmt::Debug for ProviderKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Own(_) => "Own(…)",
+            Self::Callers => "Callers",
+            Self::Unreadable(_) => "Unreadable",
+        })
+    }
+}
+
+impl Provider {
+    /// Whether what it answers costs nothing: it runs on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        self.spec.kind == ProviderKind::Ollama || self.spec.service.is_some()
+    }
+
+    /// Where it is asked for a path of a protocol.
+    pub(crate) fn uri(&self, path_and_query: &str) -> Result<Uri, hyper::http::Error> {
+        let rest = match self.spec.kind {
+            // `OpenAI`'s base URL ends in the `/v1` that the path begins with.
+            ProviderKind::OpenAi => path_and_query.strip_prefix("/v1").unwrap_or(path_and_query),
+            // Others name the server, but a person may have written the `/v1` all the same.
+            ProviderKind::Anthropic | ProviderKind::Ollama if self.path.ends_with("/v1") => {
+                path_and_query.strip_prefix("/v1").unwrap_or(path_and_query)
+            }
+            ProviderKind::Anthropic | ProviderKind::Ollama => path_and_query,
+        };
+        Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(format!("{}{rest}", self.path))
+            .build()
+    }
+}
+
+/// Who is to answer a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Chain {
+    pub(crate) route: Option<Arc<RouteSpec>>,
+    pub(crate) targets: Vec<(Target, Arc<Provider>)>,
+}
+
+impl InForce {
+    /// Lets nobody in: until the secrets are read.
+    pub(crate) fn empty(spec: TrafficSpec) -> Self {
+        Self {
+            spec,
+            keys: Keys {
+                needed: true,
+                by_hash: HashMap::new(),
+            },
+            providers: Vec::new(),
+            routes: HashMap::new(),
+            trouble: Vec::new(),
+        }
+    }
+
+    /// Reads the secrets that the settings name.
+    pub(crate) async fn of(
+        spec: TrafficSpec,
+        stored: &[(KeySpec, KeyHash)],
+        secrets: &dyn Secrets,
+    ) -> Self {
+        let mut trouble = Vec::new();
+        let mut keys = Keys {
+            needed: !spec.keys.is_empty() || !stored.is_empty(),
+            by_hash: HashMap::new(),
+        };
+        for (key, hash) in stored {
+            // What is written for a key of that name limits the stored one too.
+            let written = spec.keys.iter().find(|one| one.name == key.name);
+            let key = Arc::new(written.unwrap_or(key).clone());
+            keys.by_hash.insert(*hash, key);
+        }
+        for key in &spec.keys {
+            let Some(place) = &key.secret else { continue };
+            match secrets.read(place).await {
+                Ok(secret) => {
+                    keys.by_hash.insert(hash(&secret), Arc::new(key.clone()));
+                }
+                Err(why) => trouble.push(format!("nobody can use the key `{}`: {why}", key.name)),
+            }
+        }
+        let mut providers = Vec::new();
+        for provider in &spec.providers {
+            let key = match &provider.api_key {
+                None => ProviderKey::Callers,
+                Some(place) => match secrets.read(place).await {
+                    Ok(secret) => ProviderKey::Own(secret),
+                    Err(why) => {
+                        trouble.push(format!("`{}` cannot be asked: {why}", provider.name));
+                        ProviderKey::Unreadable(why)
+                    }
+                },
+            };
+            match place_of(&provider.base_url) {
+                Some((scheme, authority, path)) => providers.push(Arc::new(Provider {
+                    spec: provider.clone(),
+                    scheme,
+                    authority,
+                    path,
+                    key,
+                })),
+                None => trouble.push(format!(
+                    "`{}` cannot be asked: its base_url is no URL",
+                    provider.name
+                )),
+            }
+        }
+        let routes = spec
+            .routes
+            .iter()
+            .map(|route| (route.name.clone(), Arc::new(route.clone())))
+            .collect();
+        Self {
+            spec,
+            keys,
+            providers,
+            routes,
+            trouble,
+        }
+    }
+
+    pub(crate) fn providers(&self) -> &[Arc<Provider>] {
+        &self.providers
+    }
+
+    fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
+        self.providers.iter().find(|one| one.spec.name == name)
+    }
+
+    /// The rules for a chain.
+    pub(crate) fn rules<'a>(&'a self, chain: &'a Chain) -> &'a Rules {
+        chain
+            .route
+            .as_ref()
+            .map_or(&self.spec.rules, |route| &route.rules)
+    }
+
+    /// Who answers for what a caller wrote as its model: a route, `provider/model`, or a model that some
+    /// provider has (`has` knows which).
+    ///
+    /// # Errors
+    /// When nobody does, or nobody who speaks the caller's protocol.
+    pub(crate) fn chain(
+        &self,
+        model: &str,
+        dialect: Dialect,
+        protocol: Protocol,
+        has: impl Fn(&Provider, &str) -> bool,
+    ) -> Result<Chain, Refusal> {
+        let able = |provider: &&Arc<Provider>| answers(provider.spec.kind, dialect);
+        let mismatch = |what: String| {
+            Refusal::new(
+                "caller_protocol_mismatch",
+                format!(
+                    "{what} cannot be asked in this protocol; use an endpoint that its provider has"
+                ),
+            )
+        };
+        if let Some(route) = self.routes.get(model) {
+            let targets: Vec<_> = route
+                .targets
+                .iter()
+                .filter_map(|target| Some((target.clone(), self.provider(&target.provider)?)))
+                .filter(|(_, provider)| able(provider))
+                .map(|(target, provider)| (target, Arc::clone(provider)))
+                .collect();
+            if targets.is_empty() {
+                return Err(mismatch(format!("no target of the route `{model}`")));
+            }
+            return Ok(Chain {
+                route: Some(Arc::clone(route)),
+                targets,
+            });
+        }
+        let single = |provider: &Arc<Provider>, model: &str| Chain {
+            route: None,
+            targets: vec![(
+                Target {
+                    provider: provider.spec.name.clone(),
+                    model: model.to_owned(),
+                },
+                Arc::clone(provider),
+            )],
+        };
+        if let Some((name, rest)) = model.split_once('/')
+            && !rest.is_empty()
+            && let Some(provider) = self.provider(name)
+        {
+            if !able(&provider) {
+                return Err(mismatch(format!("`{model}`")));
+            }
+            return Ok(single(provider, rest));
+        }
+        let mut candidates = self.providers.iter().filter(able);
+        let Some(first) = candidates.next() else {
+            return Err(Refusal::new(
+                "caller_unknown_model",
+                format!(
+                    "no provider of this cockpit answers such requests, whatever the model (`{model}`); \
+                     add one to [providers] in cockpit.toml"
+                ),
+            ));
+        };
+        if candidates.next().is_none() {
+            return Ok(single(first, model));
+        }
+        let able = || self.providers.iter().filter(able);
+        let chosen = able()
+            .find(|provider| has(provider, model))
+            // Nobody is known to have it. Its first language says who most likely does; who is asked
+            // answers for itself whether it has it.
+            .or_else(|| able().find(|provider| provider.spec.kind == protocol.home()))
+            .unwrap_or(first);
+        Ok(single(chosen, model))
+    }
+
+    /// Who gets what we do not understand: the first provider whose first language it is, else the first
+    /// that speaks it.
+    pub(crate) fn for_protocol(&self, protocol: Protocol) -> Option<&Arc<Provider>> {
+        let home = self
+            .providers
+            .iter()
+            .find(|provider| provider.spec.kind == protocol.home());
+        home.or_else(|| {
+            self.providers
+                .iter()
+                .find(|provider| protocol.spoken_by(provider.spec.kind))
+        })
+    }
+}
+
+fn place_of(base_url: &str) -> Option<(Scheme, Authority, String)> {
+    let parts = base_url.parse::<Uri>().ok()?.into_parts();
+    let path = parts.path_and_query.as_ref().map_or("", |path| path.path());
+    Some((
+        parts.scheme?,
+        parts.authority?,
+        path.trim_end_matches('/').to_owned(),
+    ))
+}

@@ -1,0 +1,139 @@
+//! Answers that are good in name only.
+
+use cockpit_metering::wire::{Dialect, JsonWanted, Reading, Request as Asked};
+use serde_json::Value;
+
+/// The error of a whole answer with a good status; `None`: it holds.
+pub(crate) fn judge(
+    dialect: Dialect,
+    reading: &Reading,
+    asked: &Asked<'_>,
+    body: &[u8],
+) -> Option<&'static str> {
+    if reading.malformed > 0 {
+        return Some("provider_malformed_answer");
+    }
+    if reading.error.is_some() {
+        return Some("provider_error");
+    }
+    // Who runs out of tokens, or is stopped by a filter, may have nothing to say.
+    let ended_well = !matches!(
+        reading.finish_reason.as_deref(),
+        Some("length" | "max_tokens" | "content_filter" | "refusal" | "load" | "unload")
+    );
+    if !reading.saw_content && !reading.tool_calls && ended_well && !loads_only(dialect, asked) {
+        return Some("provider_empty_answer");
+    }
+    if asked.json != JsonWanted::No && !reading.tool_calls && ended_well && !is_json(body) {
+        return Some("provider_schema_mismatch");
+    }
+    None
+}
+
+/// Ollama loads or unloads a model when it is asked without a prompt.
+fn loads_only(dialect: Dialect, asked: &Asked<'_>) -> bool {
+    matches!(
+        dialect,
+        Dialect::OllamaChat | Dialect::OllamaGenerate | Dialect::OllamaEmbed
+    ) && asked.text_bytes == 0
+}
+
+/// Whether every text of the answer is the JSON that was asked for.
+fn is_json(body: &[u8]) -> bool {
+    let Ok(answer) = serde_json::from_slice::<Value>(body) else {
+        return false;
+    };
+    let texts = texts(&answer);
+    texts.is_empty()
+        || texts
+            .iter()
+            .all(|text| serde_json::from_str::<Value>(text).is_ok())
+}
+
+/// The texts of an answer, in whatever dialect.
+fn texts(answer: &Value) -> Vec<&str> {
+    let array = |key: &str| {
+        answer
+            .get(key)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
+    let chat = array("choices").filter_map(|choice| choice.pointer("/message/content"));
+    let anthropic = array("content")
+        .filter(|part| part.get("type").and_then(Value::as_str) == Some("text"))
+        .filter_map(|part| part.get("text"));
+    let responses = array("output")
+        .filter_map(|item| item.get("content")?.as_array())
+        .flatten()
+        .filter(|part| part.get("type").and_then(Value::as_str) == Some("output_text"))
+        .filter_map(|part| part.get("text"));
+    let ollama = [answer.pointer("/message/content"), answer.get("response")];
+    chat.chain(anthropic)
+        .chain(responses)
+        .chain(ollama.into_iter().flatten())
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+    use cockpit_metering::wire::read_answer;
+    use serde_json::json;
+
+    fn judged(dialect: Dialect, request: &Value, answer: &str) -> Option<&'static str> {
+        let request = request.to_string();
+        let asked = Asked::read(request.as_bytes()).unwrap();
+        let reading = read_answer(dialect, answer.as_bytes());
+        judge(dialect, &reading, &asked, answer.as_bytes())
+    }
+
+    #[test]
+    fn what_is_no_answer() {
+        let chat = Dialect::OpenAiChat;
+        let plain = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
+        let said = |text: &str, finish: &str| {
+            json!({"object": "chat.completion", "model": "m", "choices": [{"index": 0, "finish_reason": finish,
+                "message": {"role": "assistant", "content": text}}]})
+            .to_string()
+        };
+        assert_eq!(judged(chat, &plain, &said("hello", "stop")), None);
+        assert_eq!(
+            judged(chat, &plain, &said("", "stop")),
+            Some("provider_empty_answer")
+        );
+        assert_eq!(judged(chat, &plain, &said("", "length")), None);
+        assert_eq!(
+            judged(chat, &plain, "{\"choices\": ["),
+            Some("provider_malformed_answer")
+        );
+        assert_eq!(
+            judged(chat, &plain, "{\"error\": {\"message\": \"no\"}}"),
+            Some("provider_error")
+        );
+
+        let mut wanted = plain.clone();
+        wanted["response_format"] =
+            json!({"type": "json_schema", "json_schema": {"name": "a", "schema": {}}});
+        assert_eq!(judged(chat, &wanted, &said("{\"a\": 1}", "stop")), None);
+        assert_eq!(
+            judged(chat, &wanted, &said("Sure! {", "stop")),
+            Some("provider_schema_mismatch")
+        );
+        assert_eq!(
+            judged(chat, &wanted, &said("{\"a\": ", "length")),
+            None,
+            "the caller's limit cut it"
+        );
+    }
+
+    #[test]
+    fn ollama_may_be_asked_to_load_a_model() {
+        let load = json!({"model": "m", "keep_alive": 0});
+        let answer = json!({"model": "m", "response": "", "done": true, "done_reason": "unload"})
+            .to_string();
+        assert_eq!(judged(Dialect::OllamaGenerate, &load, &answer), None);
+    }
+}

@@ -1,0 +1,296 @@
+//! The AI reverse proxy: who may ask, who is asked, what it used.
+//!
+//! # Theory of operation
+//!
+//! One listener speaks the protocols of `OpenAI`, Anthropic and Ollama ([`door`], [`endpoint`]). A request is
+//! let in by where it comes from and by its key ([`gate`]). One to a model ([`flow`]) names a route, a
+//! `provider/model` or a model, which makes a chain of targets ([`force`]); rules judge it ([`guard`]),
+//! limits and budgets set aside what it may use ([`spend`]); then the targets are asked in turn by a plan
+//! (`cockpit_resilience::retry`), each past its breaker ([`breakers`]) and through its waiting room ([`room`]).
+//! An answer that is whole is judged before it goes on; one that is streamed goes on piece by piece and is
+//! read in passing ([`relay`]). Everything else is passed on unchanged ([`through`]).
+//!
+//! # Invariants
+//!
+//! - **Every request to a model is written down once,** however it ends: its [`flight`] sees to that.
+//! - **Nothing waits for the disk or the screen:** calls and events are handed over and forgotten.
+//! - **Nothing is retried after the first piece of an answer has reached the caller.**
+//! - **What is not understood is not changed.** A body is rewritten in place where its model's name must
+//!   change; unknown fields, headers and events pass as they are.
+//! - **Memory is bounded:** requests, answers that are held, waiting requests, callers that are told apart.
+
+mod body;
+mod breakers;
+mod calendar;
+mod call_id;
+mod door;
+mod endpoint;
+mod flight;
+mod flow;
+mod force;
+mod gate;
+mod guard;
+mod models;
+mod prices;
+mod refusal;
+mod relay;
+mod room;
+mod seams;
+mod spend;
+mod through;
+mod upstream;
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use cockpit_model::traffic::{KeySpec, Target, TrafficSpec};
+use cockpit_model::{EventBody, Usd};
+use cockpit_resilience::breaker;
+use cockpit_resilience::budget::Each;
+use hyper::HeaderMap;
+use tokio::net::TcpListener;
+
+use crate::breakers::SharedBreakers;
+use crate::force::{InForce, Provider};
+use crate::room::Room;
+
+pub use breakers::BreakerView;
+pub use gate::{KeyHash, hash};
+pub use room::RoomView;
+pub use seams::{Calls, Events, Secrets, Standing};
+pub use spend::Who;
+
+/// What the gateway is made of besides its settings.
+pub struct Parts {
+    /// Where calls are written down.
+    pub calls: Arc<dyn Calls>,
+    /// What the supervisor knows.
+    pub standing: Arc<dyn Standing>,
+    /// Where secrets are kept.
+    pub secrets: Arc<dyn Secrets>,
+    /// Who is told what happens.
+    pub events: Arc<dyn Events>,
+    /// What was spent today and this month, before this start.
+    pub spent: Vec<(Who, Each<Usd>)>,
+    /// Keys that were made here: only their hashes are kept.
+    pub keys: Vec<(KeySpec, KeyHash)>,
+}
+
+/// The gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+    secrets: Arc<dyn Secrets>,
+    keys: Arc<Mutex<Vec<(KeySpec, KeyHash)>>>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) upstream: upstream::Upstream,
+    pub(crate) breakers: SharedBreakers,
+    pub(crate) spend: Arc<spend::Spend>,
+    pub(crate) prices: prices::Prices,
+    pub(crate) models: models::Models,
+    pub(crate) rooms: Rooms,
+    pub(crate) calls: Arc<dyn Calls>,
+    pub(crate) standing: Arc<dyn Standing>,
+    events: Arc<dyn Events>,
+    force: RwLock<Arc<InForce>>,
+}
+
+/// The waiting rooms, by provider.
+#[derive(Default)]
+pub(crate) struct Rooms {
+    all: RwLock<HashMap<String, Arc<Room>>>,
+}
+
+impl Rooms {
+    pub(crate) fn room(&self, provider: &Provider) -> Option<Arc<Room>> {
+        provider.spec.queue?;
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(&provider.spec.name).cloned()
+    }
+
+    fn obey(&self, spec: &TrafficSpec) {
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut *all);
+        for provider in &spec.providers {
+            let Some(queue) = provider.queue else {
+                continue;
+            };
+            // Whoever waits goes on waiting, under the new settings.
+            let kept = before.remove(&provider.name);
+            if let Some(room) = &kept {
+                room.reconfigure(queue);
+            }
+            if let Some(room) = kept.or_else(|| Room::new(queue)) {
+                all.insert(provider.name.clone(), room);
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn force(&self) -> Arc<InForce> {
+        Arc::clone(&self.force.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Somebody was not let in.
+    pub(crate) fn refused(&self, peer: IpAddr, headers: &HeaderMap, refusal: &refusal::Refusal) {
+        let _ = headers;
+        self.events.publish(EventBody::Refused {
+            code: refusal.code.to_owned(),
+            from: peer.to_string(),
+        });
+    }
+}
+
+/// Why there is no gateway.
+#[derive(Debug)]
+pub struct NoGateway(String);
+
+impl std::fmt::Display for NoGateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the gateway cannot trust this machine's certificates: {}",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for NoGateway {}
+
+impl Gateway {
+    /// Reads the secrets the settings name, and is ready to serve.
+    ///
+    /// # Errors
+    /// When this machine's certificates cannot be used.
+    pub async fn new(spec: TrafficSpec, parts: Parts) -> Result<Self, NoGateway> {
+        let Parts {
+            calls,
+            standing,
+            secrets,
+            events,
+            spent,
+            keys,
+        } = parts;
+        let told = Arc::clone(&events);
+        let breakers = breakers::Breakers::new(
+            breaker::Settings::default(),
+            Box::new(move |target, transition| {
+                told.publish(EventBody::Breaker {
+                    provider: target.provider.clone(),
+                    model: target.model.clone(),
+                    from: transition.from.as_str().to_owned(),
+                    to: transition.to.as_str().to_owned(),
+                    cause: transition.cause.to_string(),
+                });
+            }),
+        );
+        let told = Arc::clone(&events);
+        let spend = spend::Spend::new(Box::new(move |who, crossed| {
+            told.publish(EventBody::Budget {
+                whose: who.to_string(),
+                period: crossed.span.as_str().to_owned(),
+                percent: crossed.percent,
+                spent_usd: crossed.spent,
+                limit_usd: crossed.limit,
+            });
+        }));
+        spend.restore(spent);
+        let force = InForce::of(spec, &keys, &*secrets).await;
+        let gateway = Self {
+            shared: Arc::new(Shared {
+                upstream: upstream::client().map_err(|error| NoGateway(error.to_string()))?,
+                breakers: Arc::new(breakers),
+                spend: Arc::new(spend),
+                prices: prices::Prices::default(),
+                models: models::Models::default(),
+                rooms: Rooms::default(),
+                calls,
+                standing,
+                events,
+                force: RwLock::new(Arc::new(InForce::empty(force.spec.clone()))),
+            }),
+            secrets,
+            keys: Arc::new(Mutex::new(keys)),
+        };
+        gateway.put_in_force(force);
+        Ok(gateway)
+    }
+
+    /// Takes new settings; requests under way end as they began. A new `listen` is taken up by the next start.
+    pub async fn apply(&self, spec: TrafficSpec) {
+        let keys = self
+            .keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let force = InForce::of(spec, &keys, &*self.secrets).await;
+        self.put_in_force(force);
+    }
+
+    /// Takes the keys that were made here.
+    pub async fn set_keys(&self, keys: Vec<(KeySpec, KeyHash)>) {
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+        self.apply(self.shared.force().spec.clone()).await;
+    }
+
+    fn put_in_force(&self, force: InForce) {
+        let shared = &self.shared;
+        shared.prices.obey(&force.spec.providers);
+        shared.rooms.obey(&force.spec);
+        shared.spend.reconfigure();
+        for message in &force.trouble {
+            tracing::warn!("{message}");
+            shared.events.publish(EventBody::Cockpit {
+                level: "warning".to_owned(),
+                message: message.clone(),
+            });
+        }
+        *shared.force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(force);
+    }
+
+    /// Serves until `stop` resolves; answers under way are finished, within bounds.
+    pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()> + Send) {
+        let refreshing = async {
+            loop {
+                let force = self.shared.force();
+                self.shared.models.refresh(&self.shared, &force).await;
+                tokio::time::sleep(models::EVERY).await;
+            }
+        };
+        tokio::select! {
+            () = door::serve(Arc::clone(&self.shared), listener, stop) => {}
+            () = refreshing => {}
+        }
+    }
+
+    /// Every breaker that knows something.
+    pub fn breakers(&self) -> Vec<BreakerView> {
+        self.shared.breakers.views()
+    }
+
+    /// Closes a breaker by hand; whether there is such a one.
+    pub fn reset_breaker(&self, provider: &str, model: &str) -> bool {
+        self.shared.breakers.reset(&Target {
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+        })
+    }
+
+    /// How full the waiting rooms are, by provider.
+    pub fn rooms(&self) -> BTreeMap<String, RoomView> {
+        let all = self
+            .shared
+            .rooms
+            .all
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.iter()
+            .map(|(name, room)| (name.clone(), room.view()))
+            .collect()
+    }
+}

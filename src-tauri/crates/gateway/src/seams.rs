@@ -1,0 +1,32 @@
+//! What the gateway needs of the rest of the cockpit. `engine.rs` implements these.
+
+use cockpit_model::traffic::SecretPlace;
+use cockpit_model::{Call, EventBody};
+use futures_util::future::BoxFuture;
+
+/// Where calls are written down.
+pub trait Calls: Send + Sync + 'static {
+    /// Takes a call that has ended. Must not wait.
+    fn record(&self, call: Call);
+}
+
+/// What the supervisor knows.
+pub trait Standing: Send + Sync + 'static {
+    /// Why a service cannot answer now; `None`: as far as is known, it can. Must not wait.
+    fn down(&self, service: &str) -> Option<String>;
+}
+
+/// Where secrets are kept.
+pub trait Secrets: Send + Sync + 'static {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// Why there is none, as a sentence without the secret.
+    fn read<'a>(&'a self, place: &'a SecretPlace) -> BoxFuture<'a, Result<String, String>>;
+}
+
+/// Who is told what happens.
+pub trait Events: Send + Sync + 'static {
+    /// Must not wait.
+    fn publish(&self, body: EventBody);
+}

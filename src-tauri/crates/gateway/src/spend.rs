@@ -1,0 +1,398 @@
+//! What callers may use, and what may be spent: reserved before a request goes on, settled after.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cockpit_model::traffic::{Budget as BudgetSpec, CommonLimits, KeySpec, Limits as LimitsSpec};
+use cockpit_model::{Timestamp, Usd};
+use cockpit_resilience::budget::{self, Budget, Crossed, Each};
+use cockpit_resilience::rate::{self, Cost, Dimension, Headroom, Limits};
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
+use tokio::time::Instant;
+
+use crate::calendar;
+use crate::refusal::Refusal;
+
+/// More callers are not kept apart: users and agents are named by callers, so idle ones are forgotten.
+const MOST: usize = 10_000;
+
+/// Whose account it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// Everybody together.
+    All,
+    /// A key.
+    Key(String),
+    /// A user.
+    User(String),
+    /// An agent.
+    Agent(String),
+}
+
+impl std::fmt::Display for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::All => f.write_str("this cockpit"),
+            Self::Key(name) => write!(f, "the key `{name}`"),
+            Self::User(name) => write!(f, "the user `{name}`"),
+            Self::Agent(name) => write!(f, "the agent `{name}`"),
+        }
+    }
+}
+
+/// Hears of a budget of which a part was reached.
+pub(crate) type Listener = Box<dyn Fn(&Who, &Crossed) + Send + Sync>;
+
+/// See the module.
+pub(crate) struct Spend {
+    origin: Instant,
+    accounts: Mutex<HashMap<Who, Account>>,
+    crossed: Listener,
+}
+
+#[derive(Debug)]
+struct Account {
+    limits: Limits,
+    budget: Option<Budget>,
+}
+
+/// What was set aside for one request.
+pub(crate) struct Held {
+    spend: Arc<Spend>,
+    parts: Vec<(Who, rate::Reservation, Option<budget::Reservation>)>,
+}
+
+/// Who asks, and what it may cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    pub(crate) key: Option<&'a KeySpec>,
+    pub(crate) user: Option<&'a str>,
+    pub(crate) agent: Option<&'a str>,
+    pub(crate) common: &'a CommonLimits,
+    pub(crate) budget: BudgetSpec,
+    pub(crate) tokens: u64,
+    /// Of the dearest target; zero where all of them run here.
+    pub(crate) cost: Usd,
+}
+
+impl Spend {
+    pub(crate) fn new(crossed: Listener) -> Self {
+        Self {
+            origin: Instant::now(),
+            accounts: Mutex::new(HashMap::new()),
+            crossed,
+        }
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, HashMap<Who, Account>> {
+        // Accounts are whole between any two calls.
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was spent before this engine started.
+    pub(crate) fn restore(&self, spent: Vec<(Who, Each<Usd>)>) {
+        let periods = calendar::now();
+        let mut accounts = self.accounts();
+        for (who, spent) in spent {
+            let account = Account {
+                limits: Limits::default(),
+                budget: Some(Budget::new(Each::default(), &periods, spent)),
+            };
+            accounts.entry(who).or_insert(account);
+        }
+    }
+
+    /// Forgets the limits of whoever is limited differently from now on; what was used still counts.
+    pub(crate) fn reconfigure(&self) {
+        let now = self.origin.elapsed();
+        self.accounts()
+            .retain(|_, account| account.budget.is_some() || !account.limits.is_idle(now));
+    }
+
+    /// Whether money may be spent on this request; `Err` says whose budget is at its end.
+    ///
+    /// # Errors
+    /// When a budget is exhausted.
+    pub(crate) fn may_spend(&self, wish: &Wish<'_>) -> Result<(), Refusal> {
+        let periods = calendar::now();
+        let mut accounts = self.accounts();
+        for (who, limits) in parties(wish) {
+            let caps = caps(&who, limits, wish.budget);
+            if caps == Each::default() {
+                continue;
+            }
+            let account = account(
+                &mut accounts,
+                &who,
+                limits,
+                wish.budget,
+                &periods,
+                self.now(),
+            );
+            if let Some(budget) = &mut account.budget
+                && let Err(exhausted) = budget.reserve(Usd::ZERO, &periods).map(|reserved| {
+                    budget.cancel(reserved, &periods);
+                })
+            {
+                return Err(exhausted_refusal(&who, &exhausted));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets aside what the request may use.
+    ///
+    /// # Errors
+    /// When a limit has no room for it now.
+    pub(crate) fn reserve(self: &Arc<Self>, wish: &Wish<'_>) -> Result<Held, Refusal> {
+        let (now, periods) = (self.now(), calendar::now());
+        let mut held = Held {
+            spend: Arc::clone(self),
+            parts: Vec::new(),
+        };
+        let mut accounts = self.accounts();
+        if accounts.len() >= MOST {
+            accounts.retain(|_, account| account.budget.is_some() || !account.limits.is_idle(now));
+        }
+        let mut refused = None;
+        for (who, limits) in parties(wish) {
+            let account = account(&mut accounts, &who, limits, wish.budget, &periods, now);
+            let estimate = Cost {
+                requests: 1,
+                tokens: wish.tokens,
+                usd: Usd::ZERO,
+            };
+            let rate = match account.limits.reserve(estimate, now) {
+                Ok(rate) => rate,
+                Err(limited) => {
+                    refused = Some(limited_refusal(&who, &limited));
+                    break;
+                }
+            };
+            let money = match &mut account.budget {
+                // Nothing to pay passes an exhausted budget.
+                Some(budget) if wish.cost > Usd::ZERO => {
+                    match budget.reserve(wish.cost, &periods) {
+                        Ok(money) => Some(money),
+                        Err(exhausted) => {
+                            account.limits.settle(rate, Cost::default(), now);
+                            refused = Some(exhausted_refusal(&who, &exhausted));
+                            break;
+                        }
+                    }
+                }
+                _ => None,
+            };
+            held.parts.push((who, rate, money));
+        }
+        drop(accounts);
+        match refused {
+            Some(refusal) => {
+                held.give_back();
+                Err(refusal)
+            }
+            None => Ok(held),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    /// Writes the standard headers of whoever has the least room.
+    pub(crate) fn headers(&self, wish: &Wish<'_>, headers: &mut HeaderMap) {
+        let now = self.now();
+        let accounts = self.accounts();
+        let mut tightest: HashMap<&'static str, Headroom> = HashMap::new();
+        for (who, _) in parties(wish) {
+            let Some(account) = accounts.get(&who) else {
+                continue;
+            };
+            for (dimension, headroom) in account.limits.headroom(now) {
+                if dimension == Dimension::Usd {
+                    continue;
+                }
+                tightest
+                    .entry(dimension.as_str())
+                    .and_modify(|one| {
+                        if headroom.remaining < one.remaining {
+                            *one = headroom;
+                        }
+                    })
+                    .or_insert(headroom);
+            }
+        }
+        drop(accounts);
+        for (dimension, headroom) in tightest {
+            let reset = headroom.reset.as_secs() + u64::from(headroom.reset.subsec_nanos() > 0);
+            for (name, value) in [
+                ("limit", headroom.limit.to_string()),
+                ("remaining", headroom.remaining.to_string()),
+                ("reset", format!("{reset}s")),
+            ] {
+                let name = HeaderName::try_from(format!("x-ratelimit-{name}-{dimension}"));
+                if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
+                    headers.insert(name, value);
+                }
+            }
+        }
+    }
+}
+
+/// Everybody whose account a request touches, and what each may use.
+fn parties<'a>(wish: &Wish<'a>) -> impl Iterator<Item = (Who, Option<&'a LimitsSpec>)> {
+    let common = wish.common;
+    [
+        Some((Who::All, None)),
+        wish.key
+            .map(|key| (Who::Key(key.name.clone()), Some(&key.limits))),
+        wish.user
+            .map(|user| (Who::User(user.to_owned()), Some(&common.user))),
+        wish.agent
+            .map(|agent| (Who::Agent(agent.to_owned()), Some(&common.agent))),
+    ]
+    .into_iter()
+    .flatten()
+    .filter(move |(who, limits)| {
+        // Who is not limited needs no account.
+        caps(who, *limits, wish.budget) != Each::default() || limits.is_some_and(is_rated)
+    })
+}
+
+const fn is_rated(limits: &LimitsSpec) -> bool {
+    limits.requests_per_minute.is_some() || limits.tokens_per_minute.is_some()
+}
+
+fn caps(who: &Who, limits: Option<&LimitsSpec>, all: BudgetSpec) -> Each<Option<Usd>> {
+    match (who, limits) {
+        (Who::All, _) => Each {
+            day: all.daily,
+            month: all.monthly,
+        },
+        (_, Some(limits)) => Each {
+            day: limits.usd_per_day,
+            month: limits.usd_per_month,
+        },
+        (_, None) => Each::default(),
+    }
+}
+
+fn account<'a>(
+    accounts: &'a mut HashMap<Who, Account>,
+    who: &Who,
+    limits: Option<&LimitsSpec>,
+    all: BudgetSpec,
+    periods: &budget::Periods,
+    now: Duration,
+) -> &'a mut Account {
+    let caps = caps(who, limits, all);
+    let rates = || -> Vec<_> {
+        let minute = |n: Option<u32>| rate::Settings::per_minute(u64::from(n?)).ok();
+        let Some(limits) = limits else {
+            return Vec::new();
+        };
+        [
+            (Dimension::Requests, minute(limits.requests_per_minute)),
+            (Dimension::Tokens, minute(limits.tokens_per_minute)),
+        ]
+        .into_iter()
+        .filter_map(|(dimension, rate)| Some((dimension, rate?)))
+        .collect()
+    };
+    let account = accounts.entry(who.clone()).or_insert_with(|| Account {
+        limits: Limits::new(&rates()),
+        budget: None,
+    });
+    if account.limits.headroom(now).count() != rates().len() {
+        account.limits.reconfigure(&rates(), now);
+    }
+    if caps != Each::default() {
+        account
+            .budget
+            .get_or_insert_with(|| Budget::new(caps, periods, Each::default()))
+            .reconfigure(caps);
+    }
+    account
+}
+
+fn limited_refusal(who: &Who, limited: &rate::Limited) -> Refusal {
+    Refusal::new(
+        "policy_rate_limited",
+        format!(
+            "{who} may use {} {} a minute; try again in {:.1} s",
+            limited.headroom.limit,
+            limited.dimension.as_str(),
+            limited.retry_after.as_secs_f64()
+        ),
+    )
+    .retry_after(Some(limited.retry_after))
+}
+
+fn exhausted_refusal(who: &Who, exhausted: &budget::Exhausted) -> Refusal {
+    let wait = exhausted.renews_at.duration_since(Timestamp::now());
+    Refusal::new(
+        "policy_budget_exhausted",
+        format!(
+            "the {} budget of {who} ({:.2} USD) is spent; it renews at {}; models on this machine go on",
+            exhausted.span.as_str(),
+            exhausted.limit.dollars(),
+            exhausted.renews_at
+        ),
+    )
+    .retry_after(Duration::try_from(wait).ok())
+}
+
+impl Held {
+    /// Puts what it really was in the estimate's place.
+    pub(crate) fn settle(mut self, tokens: u64, cost: Usd) {
+        self.end(Some((tokens, cost)));
+    }
+
+    /// It came to nothing.
+    fn give_back(mut self) {
+        self.end(None);
+    }
+
+    fn end(&mut self, real: Option<(u64, Usd)>) {
+        let (now, periods) = (self.spend.now(), calendar::now());
+        let mut crossed = Vec::new();
+        {
+            let mut accounts = self.spend.accounts();
+            for (who, rate, money) in self.parts.drain(..) {
+                let Some(account) = accounts.get_mut(&who) else {
+                    continue;
+                };
+                let (cost, usd) = match real {
+                    Some((tokens, usd)) => (
+                        Cost {
+                            requests: 1,
+                            tokens,
+                            usd: Usd::ZERO,
+                        },
+                        usd,
+                    ),
+                    None => (Cost::default(), Usd::ZERO),
+                };
+                account.limits.settle(rate, cost, now);
+                if let (Some(money), Some(budget)) = (money, &mut account.budget) {
+                    let reached = budget.settle(money, usd, &periods);
+                    crossed.extend(reached.into_iter().map(|one| (who.clone(), one)));
+                }
+            }
+        }
+        for (who, crossed) in crossed {
+            (self.spend.crossed)(&who, &crossed);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Nothing is left after a settlement.
+        if !self.parts.is_empty() {
+            self.end(None);
+        }
+    }
+}
