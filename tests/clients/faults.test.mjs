@@ -22,6 +22,7 @@ function raw(url, body, { headers = {}, enough = () => false } = {}) {
       },
       (answer) => {
         const parts = [];
+        let length = 0;
         const done = (how) =>
           resolve({
             how,
@@ -32,7 +33,8 @@ function raw(url, body, { headers = {}, enough = () => false } = {}) {
           });
         answer.on("data", (part) => {
           parts.push(part);
-          if (enough(Buffer.concat(parts).length)) {
+          length += part.length;
+          if (enough(length)) {
             done("enough");
             request.destroy();
           }

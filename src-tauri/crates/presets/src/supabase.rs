@@ -9,6 +9,7 @@
 mod checks;
 mod project;
 mod standing;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -250,25 +251,17 @@ fn cli(folder: &Path, env: &Env) -> Result<PathBuf, Problem> {
 }
 
 fn outcome(verb: &str, folder: &Path, done: Result<Output, RunError>) -> Result<(), Problem> {
-    let failed = |detail: String| {
-        let problem = Problem::new(
-            Code::ActionFailed,
-            format!("`supabase {verb}` failed in {}", folder.display()),
-        );
-        // The one failure with its own way out: another project holds the ports.
-        let remedy = if detail.contains("port is already allocated")
-            || detail.contains("address already in use")
-        {
-            "another project or program has its ports: stop that one, or change the ports in supabase/config.toml".to_owned()
-        } else {
-            format!("run `supabase {verb} --debug` there")
-        };
-        problem.detail(detail).remedy(remedy)
+    let failed = |all: &str, last: &str| {
+        let said = words::failure(verb, all, last);
+        let title = format!("`supabase {verb}` failed in {}", folder.display());
+        Problem::new(Code::ActionFailed, title)
+            .detail(said.cause)
+            .remedy(said.remedy)
     };
     match done {
         Ok(done) if done.ok => Ok(()),
-        Ok(done) => Err(failed(done.complaint())),
-        Err(e) => Err(failed(e.to_string())),
+        Ok(done) => Err(failed(&done.stderr, &done.complaint())),
+        Err(e) => Err(failed("", &e.to_string())),
     }
 }
 

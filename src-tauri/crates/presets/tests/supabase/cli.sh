@@ -6,7 +6,7 @@ label=com.supabase.cli.project=$(sed -n 's/^project_id = "\(.*\)"/\1/p' supabase
 project=${label#*=}
 case $1 in
 --version)
-	echo 2.6.8
+	echo 3.1.0
 	;;
 start)
 	if [ -n "$(docker ps -aq --filter "label=$label")" ]; then
@@ -20,6 +20,8 @@ start)
 	echo Started supabase local development setup.
 	;;
 stop)
+	echo Stopping containers... >&2
 	docker rm -f $(docker ps -aq --filter "label=$label") >/dev/null
+	echo Stopped supabase local development setup.
 	;;
 esac

@@ -117,7 +117,7 @@ async fn a_project_from_nothing_through_a_death_to_nothing() {
 
     let seen = preset.inspect().await;
     assert_eq!(seen.owner, Some(Owner::Docker));
-    assert_eq!(seen.version.as_deref(), Some("CLI 2.6.8"));
+    assert_eq!(seen.version.as_deref(), Some("CLI 3.1.0"));
     assert!(cause(&seen).starts_with("it is not started"));
 
     preset.up().await.unwrap();
