@@ -7,6 +7,10 @@ use crate::call::Call;
 
 /// What is accounted for.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "they travel in batches, nearly all of them calls: a box each would cost more than it saves"
+)]
 pub enum Record {
     /// One request to a model.
     Call(Call),
