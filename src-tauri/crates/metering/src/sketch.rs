@@ -21,9 +21,13 @@
 //! ```
 //! A varint is LEB128. The end of the bytes is the end of the sketch.
 
+mod dense;
+
 use std::ops::ControlFlow;
 
 use crate::percentile::rank;
+
+pub use dense::Dense;
 
 /// The bins: as many as fit, see the module.
 const BINS: u16 = 2048;

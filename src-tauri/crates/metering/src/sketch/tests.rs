@@ -134,6 +134,28 @@ proptest! {
     }
 
     #[test]
+    fn the_dense_sum_is_the_same_sketch(pieces in prop::collection::vec(values(), 0..6), q in 0.0..=1.0f64) {
+        let mut sum = Dense::default();
+        for (place, piece) in pieces.iter().enumerate() {
+            if place % 3 == 0 {
+                piece.iter().for_each(|value| sum.add(*value));
+            } else {
+                let mut other = Dense::default();
+                other.merge_encoded(&encoded(&of(piece))).unwrap();
+                sum.merge(&other);
+            }
+        }
+        let whole = of(&pieces.concat());
+        prop_assert_eq!(&Sketch::from(&sum), &whole);
+        prop_assert_eq!(sum.quantile(q), whole.quantile(q));
+    }
+
+    #[test]
+    fn the_dense_sum_takes_what_decodes_and_nothing_else(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        prop_assert_eq!(Dense::default().merge_encoded(&bytes).is_err() && Sketch::decode(&bytes).is_ok(), false);
+    }
+
+    #[test]
     fn what_is_encoded_comes_back(values in values(), copies in 0..70usize) {
         let mut sketch = of(&values);
         // Counts of more than one byte.

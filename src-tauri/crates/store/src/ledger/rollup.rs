@@ -119,6 +119,9 @@ impl Cell {
     }
 }
 
+/// A row of the table: series, bucket, value and what it holds.
+type Rollup = (i64, i64, Value, Tally<Sketch>);
+
 /// What rows add to the buckets and is not written yet, in the finest buckets that are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Delta {
@@ -220,12 +223,12 @@ impl Delta {
         connection: &Connection,
         texts: &mut Texts,
         floors: &Floors,
-    ) -> rusqlite::Result<Vec<(i64, i64, Value, Tally<Sketch>)>> {
+    ) -> rusqlite::Result<Vec<Rollup>> {
         let mut cells = self.cells.clone();
         for (cell, users) in &self.users {
             let tally = cells.entry(*cell).or_default();
             for user in users {
-                tally.users.add(&*texts.text(connection, *user)?);
+                tally.users.add(&texts.text(connection, *user)?);
             }
         }
         for tier in 0..STEPS.len() {

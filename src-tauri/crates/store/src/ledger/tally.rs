@@ -4,7 +4,7 @@
 //! made.
 
 use cockpit_metering::percentile::nearest_rank;
-use cockpit_metering::sketch::Sketch;
+use cockpit_metering::sketch::{Corrupt, Dense, Sketch};
 use cockpit_model::usage::{Percentiles, Totals};
 use cockpit_model::{Outcome, Report, ReportKind, Usd};
 
@@ -160,6 +160,10 @@ impl Sums {
 pub(crate) trait Spread: Default {
     fn add(&mut self, value: f64);
     fn merge(&mut self, other: &Self);
+}
+
+/// One that can say so.
+pub(crate) trait Told: Spread {
     fn percentiles(&mut self) -> Percentiles;
 }
 
@@ -170,6 +174,18 @@ impl Spread for Sketch {
     fn merge(&mut self, other: &Self) {
         Sketch::merge(self, other);
     }
+}
+
+impl Spread for Dense {
+    fn add(&mut self, value: f64) {
+        Dense::add(self, value);
+    }
+    fn merge(&mut self, other: &Self) {
+        Dense::merge(self, other);
+    }
+}
+
+impl Told for Dense {
     fn percentiles(&mut self) -> Percentiles {
         Percentiles {
             p50: self.quantile(0.50),
@@ -187,6 +203,9 @@ impl Spread for Vec<f64> {
     fn merge(&mut self, other: &Self) {
         self.extend_from_slice(other);
     }
+}
+
+impl Told for Vec<f64> {
     fn percentiles(&mut self) -> Percentiles {
         self.sort_by(f64::total_cmp);
         Percentiles {
@@ -255,7 +274,10 @@ impl<S: Spread> Tally<S> {
         self.users.merge(&other.users);
     }
 
-    pub(crate) fn totals(mut self) -> Totals {
+    pub(crate) fn totals(mut self) -> Totals
+    where
+        S: Told,
+    {
         let sums = self.sums;
         Totals {
             calls: sums.calls,
@@ -309,7 +331,24 @@ impl<'a> Parts<'a> {
     }
 }
 
-impl Tally<Sketch> {
+/// A spread that encoded sketches can be added to.
+pub(crate) trait Encoded: Spread {
+    fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), Corrupt>;
+}
+
+impl Encoded for Sketch {
+    fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
+        Sketch::merge_encoded(self, bytes)
+    }
+}
+
+impl Encoded for Dense {
+    fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
+        Dense::merge_encoded(self, bytes)
+    }
+}
+
+impl<S: Encoded> Tally<S> {
     /// Adds what [`Tally::encode`] wrote, without its users; `None` if the sketches are damaged.
     pub(crate) fn merge_parts(&mut self, parts: &Parts<'_>) -> Option<()> {
         self.sums.merge(&parts.sums);
@@ -323,7 +362,9 @@ impl Tally<Sketch> {
         }
         Some(())
     }
+}
 
+impl Tally<Sketch> {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(96);
         self.sums.encode(&mut out);

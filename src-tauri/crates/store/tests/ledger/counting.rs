@@ -87,7 +87,7 @@ enum Step {
     Ingest(Vec<Call>),
     Reports(Vec<Report>),
     /// Of our own, not waited for.
-    Record(Call),
+    Record(Box<Call>),
     Restart,
     /// The file as it is, without being closed.
     Crash,
@@ -138,7 +138,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => proptest::collection::vec(some_call(), 1..40).prop_map(Step::Ingest),
         2 => proptest::collection::vec(some_report(), 1..10).prop_map(Step::Reports),
-        2 => some_call().prop_map(Step::Record),
+        2 => some_call().prop_map(|call| Step::Record(Box::new(call))),
         1 => Just(Step::Restart),
         1 => Just(Step::Crash),
         8 => (
@@ -237,8 +237,8 @@ impl Held {
             Step::Record(mut call) => {
                 call.source = cockpit_model::CallSource::Gateway;
                 call.id = format!("own-{}", self.calls.len());
-                self.ledger().record(call.clone());
-                self.calls.push(call);
+                self.ledger().record((*call).clone());
+                self.calls.push(*call);
             }
             Step::Restart => self.open(false),
             Step::Crash => {

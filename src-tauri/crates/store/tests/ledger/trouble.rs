@@ -222,7 +222,7 @@ fn what_is_old_is_dropped_and_its_days_are_still_known() {
     let kept = ledger
         .reports(at(0), at(NOON + 1), Some(ReportKind::Task), 10)
         .unwrap();
-    assert_eq!(kept, [report.clone()]);
+    assert_eq!(kept, [report]);
     ledger.close();
 
     // 32 days later.

@@ -14,12 +14,10 @@ use crate::error::Error;
 use crate::ledger::names::Texts;
 use crate::ledger::rollup::{self, LARGEST, Value, damaged};
 use crate::ledger::tally::{Parts, Tally};
-use crate::ledger::tiers::{STEPS, Segment, Source};
+use crate::ledger::tiers::{STEPS, Source};
 
 /// Groups that also have a series.
 const WITH_SERIES: usize = 12;
-/// With at most this many values, reading all of a bucket's is quicker than looking up the largest.
-const FEW: usize = 48;
 
 /// All groups: the costliest first, then the busiest; the rest last. `gathered` is what the single
 /// calls came to by value and step.
@@ -56,43 +54,31 @@ pub(super) fn groups<S: Rolled>(
         Some(rest)
     });
 
-    let largest: Vec<Value> = ranked
-        .iter()
-        .take(WITH_SERIES)
-        .map(|(value, _)| value.clone())
-        .collect();
-    let mut series: Vec<Vec<Tally<S>>> = largest
-        .iter()
-        .map(|value| {
-            let mut points: Vec<Tally<S>> = window.steps().map(|_| Tally::default()).collect();
-            for (place, tally) in steps.get(value).into_iter().flatten() {
-                if let Some(point) = points.get_mut(*place) {
+    let mut groups = Vec::with_capacity(ranked.len() + 1);
+    for (place, (value, tally)) in ranked.into_iter().enumerate() {
+        let mut series = Vec::new();
+        if place < WITH_SERIES {
+            let mut tallies: Vec<Tally<S>> = window.steps().map(|_| Tally::default()).collect();
+            for (step, tally) in steps.get(&value).into_iter().flatten() {
+                if let Some(point) = tallies.get_mut(*step) {
                     point.merge(tally);
                 }
             }
-            points
-        })
-        .collect();
-    if S::READS {
-        let few = ranked.len() <= FEW;
-        roll_up_series(connection, window, dimension, &largest, few, &mut series)?;
-    }
-    let mut series = series.into_iter();
-    let mut groups: Vec<Group> = ranked
-        .into_iter()
-        .map(|(value, tally)| Group {
+            if S::READS {
+                roll_up_series(connection, window, dimension, &value, &mut tallies)?;
+            }
+            series = points(window, tallies);
+        }
+        groups.push(Group {
             key: match value {
                 Value::Text(text) => Some(text.to_string()),
                 Value::None | Value::Rest => None,
             },
             rest: false,
             totals: tally.totals(),
-            series: series
-                .next()
-                .map(|tallies| points(window, tallies))
-                .unwrap_or_default(),
-        })
-        .collect();
+            series,
+        });
+    }
     if let Some(rest) = rest {
         groups.push(Group {
             key: None,
@@ -131,61 +117,37 @@ fn roll_up<S: Rolled>(
     Ok(())
 }
 
-/// Adds the rollups to the series of the largest.
+/// Adds the rollups of one value to its series. A look-up for each bucket: a bucket's values lie side by
+/// side, there may be a thousand, and only a few of them have a series.
 fn roll_up_series<S: Rolled>(
     connection: &Connection,
     window: &Window,
     dimension: Dimension,
-    largest: &[Value],
-    few: bool,
-    series: &mut [Vec<Tally<S>>],
+    value: &Value,
+    series: &mut [Tally<S>],
 ) -> Result<(), Error> {
-    let mut add = |place: usize, at: i64, parts: &Parts<'_>| {
-        let point = window
-            .place(at)
-            .and_then(|step| series.get_mut(place)?.get_mut(step));
-        point.map_or(Some(()), |point| S::add_parts(point, parts))
-    };
-    for piece in window.stepwise() {
-        if few {
-            each_rollup(connection, piece, Some(dimension), |at, value, parts| {
-                let place = largest.iter().position(|one| match (one, value) {
-                    (Value::Text(one), ValueRef::Text(text)) => one.as_bytes() == text,
-                    (Value::None, ValueRef::Integer(0)) => true,
-                    _ => false,
-                });
-                place.map_or(Some(()), |place| add(place, at, parts))
-            })?;
-        } else {
-            look_up(connection, piece, dimension, largest, &mut add)?;
-        }
-    }
-    Ok(())
-}
-
-fn look_up(
-    connection: &Connection,
-    piece: Segment,
-    dimension: Dimension,
-    values: &[Value],
-    mut each: impl FnMut(usize, i64, &Parts<'_>) -> Option<()>,
-) -> Result<(), Error> {
-    let Source::Tier(tier) = piece.source else {
-        return Ok(());
-    };
-    let Some(length) = STEPS.get(tier).map(|step| step * 1000) else {
-        return Ok(());
-    };
-    let series = rollup::series(tier, Some(dimension));
     let mut statement = connection
         .prepare_cached("SELECT body FROM rollups WHERE series = ?1 AND at = ?2 AND value = ?3")?;
-    for at in piece.from / length..piece.to / length {
-        for (place, value) in values.iter().enumerate() {
+    for piece in window.stepwise() {
+        let Source::Tier(tier) = piece.source else {
+            continue;
+        };
+        let Some(length) = STEPS.get(tier).map(|step| step * 1000) else {
+            continue;
+        };
+        let of_tier = rollup::series(tier, Some(dimension));
+        for at in piece.from / length..piece.to / length {
+            let Some(point) = window
+                .place(at * length)
+                .and_then(|step| series.get_mut(step))
+            else {
+                continue;
+            };
             statement
-                .query_row(params![series, at, value], |row| {
+                .query_row(params![of_tier, at, value], |row| {
                     let body = row.get_ref(0)?.as_blob().unwrap_or_default();
                     let parts = Parts::read(body).ok_or_else(damaged)?;
-                    each(place, at * length, &parts).ok_or_else(damaged)
+                    S::add_parts(point, &parts).ok_or_else(damaged)
                 })
                 .optional()?;
         }

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use cockpit_metering::sketch::Sketch;
+use cockpit_metering::sketch::Dense;
 use cockpit_model::Timestamp;
 use cockpit_model::usage::{Business, Dimension, Point, Usage, UsageWindow};
 use rusqlite::{Connection, params};
@@ -19,7 +19,7 @@ use crate::ledger::distinct::Distinct;
 use crate::ledger::names::Texts;
 use crate::ledger::rollup::{self, damaged, value_of, with_row};
 use crate::ledger::row::Row;
-use crate::ledger::tally::{Parts, Spread, Sums, Tally, active_user};
+use crate::ledger::tally::{Parts, Sums, Tally, Told, active_user};
 use crate::ledger::tiers::{STEPS, Segment, Source};
 use crate::ledger::{key, reports};
 
@@ -73,12 +73,12 @@ pub(crate) fn usage(
     if window.exact {
         ask.answer::<Vec<f64>>(texts)
     } else {
-        ask.answer::<Sketch>(texts)
+        ask.answer::<Dense>(texts)
     }
 }
 
 /// How the rollups are added to what single calls came to.
-pub(super) trait Rolled: Spread + Clone {
+pub(super) trait Rolled: Told {
     /// Whether rollups are read at all.
     const READS: bool;
     fn add_parts(tally: &mut Tally<Self>, parts: &Parts<'_>) -> Option<()>;
@@ -91,7 +91,7 @@ impl Rolled for Vec<f64> {
     }
 }
 
-impl Rolled for Sketch {
+impl Rolled for Dense {
     const READS: bool = true;
     fn add_parts(tally: &mut Tally<Self>, parts: &Parts<'_>) -> Option<()> {
         tally.merge_parts(parts)
@@ -197,7 +197,7 @@ impl Ask<'_> {
         let mut sums = Sums::default();
         let mut users = Distinct::default();
         for caller in callers {
-            users.add(&*texts.text(self.connection, *caller)?);
+            users.add(&texts.text(self.connection, *caller)?);
         }
         let pieces = window.whole();
         for piece in &pieces {
@@ -261,7 +261,7 @@ impl Pending {
 }
 
 /// The steps of a window with what fell into them.
-pub(super) fn points<S: Spread>(window: &Window, tallies: Vec<Tally<S>>) -> Vec<Point> {
+pub(super) fn points<S: Told>(window: &Window, tallies: Vec<Tally<S>>) -> Vec<Point> {
     window
         .steps()
         .zip(tallies)

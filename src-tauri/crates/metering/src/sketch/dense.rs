@@ -1,0 +1,152 @@
+//! The sum of many sketches.
+
+use super::{BINS, Corrupt, DENSE, SPARSE, Sketch, bin_at, bin_of, centre, take_varint};
+use crate::percentile::rank;
+
+/// Bins are made room for by so many.
+const ROOM: usize = 32;
+
+/// The same as a [`Sketch`], laid out for adding up many: a count for each bin between the first and the last. Several
+/// times as quick to merge into, several times as large when there are few values.
+#[derive(Debug, Clone, Default)]
+pub struct Dense {
+    zeros: u64,
+    count: u64,
+    /// The bin of the first count.
+    first: u16,
+    counts: Vec<u64>,
+}
+
+impl Dense {
+    /// Counts one value, as [`Sketch::add`].
+    pub fn add(&mut self, value: f64) {
+        if !value.is_finite() {
+            return;
+        }
+        self.count = self.count.saturating_add(1);
+        match bin_of(value) {
+            None => self.zeros = self.zeros.saturating_add(1),
+            Some(bin) => self.put(bin, 1),
+        }
+    }
+
+    /// Counts what `other` counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.zeros = self.zeros.saturating_add(other.zeros);
+        self.count = self.count.saturating_add(other.count);
+        for (bin, count) in (other.first..).zip(&other.counts) {
+            if *count > 0 {
+                self.put(bin, *count);
+            }
+        }
+    }
+
+    /// Counts what an encoded [`Sketch`] counted. After an error it is of no use any more.
+    pub fn merge_encoded(&mut self, mut bytes: &[u8]) -> Result<(), Corrupt> {
+        let bytes = &mut bytes;
+        let zeros = take_varint(bytes)?;
+        self.zeros = self.zeros.saturating_add(zeros);
+        self.count = self.count.saturating_add(zeros);
+        let (layout, rest) = bytes.split_first().ok_or(Corrupt)?;
+        *bytes = rest;
+        let mut next = 0;
+        match *layout {
+            SPARSE => {
+                while !bytes.is_empty() {
+                    let token = take_varint(bytes)?;
+                    let bin = bin_at(next, token >> 1)?;
+                    let count = if token & 1 == 1 {
+                        1
+                    } else {
+                        take_varint(bytes)?
+                    };
+                    self.count = self.count.saturating_add(count);
+                    self.put(bin, count);
+                    next = bin + 1;
+                }
+            }
+            DENSE => {
+                next = bin_at(0, take_varint(bytes)?)?;
+                while !bytes.is_empty() {
+                    let bin = bin_at(next, 0)?;
+                    let count = take_varint(bytes)?;
+                    self.count = self.count.saturating_add(count);
+                    self.put(bin, count);
+                    next = bin + 1;
+                }
+            }
+            _ => return Err(Corrupt),
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, bin: u16, more: u64) {
+        let place = usize::from(bin.wrapping_sub(self.first));
+        if let Some(count) = self.counts.get_mut(place) {
+            *count = count.saturating_add(more);
+        } else {
+            self.make_room(bin);
+            let place = usize::from(bin - self.first);
+            if let Some(count) = self.counts.get_mut(place) {
+                *count = more;
+            }
+        }
+    }
+
+    #[cold]
+    fn make_room(&mut self, bin: u16) {
+        if self.counts.is_empty() {
+            self.first = bin;
+        }
+        if bin < self.first {
+            let more = usize::from(self.first - bin)
+                .max(ROOM)
+                .min(usize::from(self.first));
+            self.counts.splice(..0, std::iter::repeat_n(0, more));
+            self.first -= more as u16;
+        } else {
+            let most = usize::from(BINS - self.first);
+            let wanted = usize::from(bin - self.first) + ROOM;
+            self.counts.resize(wanted.min(most), 0);
+        }
+    }
+
+    /// How many values were counted.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether none was.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// As [`Sketch::quantile`].
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let rank = rank(self.count, q)?;
+        if rank <= self.zeros {
+            return Some(0.0);
+        }
+        let mut upto = self.zeros;
+        for (bin, count) in (self.first..).zip(&self.counts) {
+            upto = upto.saturating_add(*count);
+            if upto >= rank {
+                return Some(centre(bin));
+            }
+        }
+        None
+    }
+}
+
+impl From<&Dense> for Sketch {
+    fn from(dense: &Dense) -> Self {
+        Self {
+            zeros: dense.zeros,
+            count: dense.count,
+            bins: (dense.first..)
+                .zip(dense.counts.iter().copied())
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+        }
+    }
+}
