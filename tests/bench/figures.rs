@@ -1,6 +1,6 @@
 //! The figures of the supervision, each beside its baseline in the same run.
 //!
-//! `cargo bench --bench figures [-- NAME…]` with any of `respawn idle many chaos writer start`.
+//! `cargo bench --bench figures [-- NAME…]` with any of `start respawn idle many writer chaos app`.
 //! Nothing here asserts: it prints what was measured next to what is wanted.
 
 #![allow(
@@ -16,10 +16,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(target_os = "linux")]
+mod app;
 mod chaos;
 mod idle;
 mod proc;
 mod respawn;
+#[cfg(target_os = "linux")]
+mod screen;
 mod writer;
 
 use std::fmt::Display;
@@ -73,5 +77,12 @@ fn main() {
     if wanted("chaos") {
         println!("chaos");
         runtime.block_on(chaos::run());
+    }
+    if wanted("app") {
+        println!("app: three services as above, the Overview open");
+        #[cfg(target_os = "linux")]
+        runtime.block_on(app::run());
+        #[cfg(not(target_os = "linux"))]
+        println!("  NOT MEASURED: it needs Linux: Xvfb, /proc");
     }
 }

@@ -8,7 +8,7 @@ use crate::{baseline, figure};
 
 const WATCH: Duration = Duration::from_secs(30);
 
-fn services(count: usize, every: &str) -> String {
+pub(crate) fn services(count: usize, every: &str) -> String {
     (0..count)
         .map(|i| {
             format!(

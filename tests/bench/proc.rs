@@ -1,6 +1,8 @@
 //! What the kernel says of a process.
 
+use std::collections::HashMap;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Processor time it has used, all threads.
@@ -14,6 +16,45 @@ pub(crate) fn cpu(pid: u32) -> Duration {
             .unwrap_or(0)
     };
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
+}
+
+/// A process and all that descend from it.
+pub(crate) fn tree(root: u32) -> Vec<u32> {
+    let parent_of = |pid: u32| -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()
+    };
+    let living = crate::support::processes(|_| true);
+    let parents: Vec<(u32, u32)> = living
+        .into_iter()
+        .filter_map(|pid| Some((pid, parent_of(pid)?)))
+        .collect();
+    let mut tree = vec![root];
+    let mut next = 0;
+    while let Some(&parent) = tree.get(next) {
+        let children = parents.iter().filter(|(_, its)| *its == parent);
+        tree.extend(children.map(|(pid, _)| *pid));
+        next += 1;
+    }
+    tree
+}
+
+/// How often each thread of these processes was put on a core.
+pub(crate) fn wakeups(pids: &[u32]) -> HashMap<PathBuf, u64> {
+    let threads = pids
+        .iter()
+        .filter_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).ok())
+        .flat_map(|threads| threads.flatten().map(|thread| thread.path()));
+    threads
+        .map(|thread| {
+            let status = fs::read_to_string(thread.join("status")).unwrap_or_default();
+            let switches = status
+                .lines()
+                .filter(|line| line.contains("ctxt_switches"))
+                .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+            (thread, switches.sum())
+        })
+        .collect()
 }
 
 /// A field of `smaps_rollup` in KiB: `Rss`, `Pss`.
