@@ -17,6 +17,7 @@ mod folder;
 mod follow;
 mod pulse;
 mod reload;
+mod traffic;
 mod ui;
 
 use std::path::{Path, PathBuf};
@@ -26,10 +27,11 @@ use std::time::Duration;
 
 use cockpit_api::{Access, SignIn};
 use cockpit_config::Config;
+use cockpit_gateway::Gateway;
 use cockpit_model::host::HostSample;
 use cockpit_model::verdict::{ConfigError, ConfigState, ConfigStatus, EngineInfo};
 use cockpit_model::{Code, EventBody, Mark, Problem, Timestamp, Verdict};
-use cockpit_store::{Opened, StateDb, Telemetry};
+use cockpit_store::{Ledger, Opened, StateDb, Telemetry};
 use cockpit_supervisor::{Parts, Supervisor};
 use cockpit_telemetry::Bus;
 use tokio::net::TcpListener;
@@ -108,6 +110,12 @@ struct Engine {
     /// Why `state.db` is not in use.
     state_trouble: Option<String>,
     telemetry: Telemetry,
+    /// Every request to a model.
+    ledger: Ledger,
+    /// The open gateway. Held while it is opened or closed.
+    traffic: tokio::sync::Mutex<Option<traffic::Open>>,
+    /// The same, for questions that must not wait.
+    gateway: Mutex<Option<Gateway>>,
     adapters: adapters::Adapters,
     /// Absent until a configuration has held once.
     supervisor: OnceLock<Supervisor>,
@@ -196,6 +204,11 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
         Ok(outcome) => outcome?,
         Err(_) => taking_up.await?,
     }
+    let spec = engine
+        .settings()
+        .as_ref()
+        .and_then(|config| config.traffic.clone());
+    traffic::obey(&engine, spec.as_ref()).await;
     let ending = engine.ended(options.stop_services_on_exit).await;
     tracing::info!(stop_services = ending.stop_services, "the engine ends");
 
@@ -206,13 +219,18 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
             () = signalled() => supervisor.shutdown(false).await,
         }
     }
+    traffic::end(&engine).await;
     stopping.cancel();
     for task in doors.into_iter().chain(tasks) {
         let _ = task.await;
     }
     let _ = tokio::task::spawn_blocking(move || pulse.join()).await;
     let closing = Arc::clone(&engine);
-    let _ = tokio::task::spawn_blocking(move || closing.telemetry.flush()).await;
+    let _ = tokio::task::spawn_blocking(move || {
+        closing.ledger.close();
+        closing.telemetry.flush()
+    })
+    .await;
     Ok(())
 }
 
@@ -229,6 +247,8 @@ fn open(
         StateDb::open(options.data.path().join("state.db")).map_err(storage)?;
     let (telemetry, telemetry_opened) =
         Telemetry::open(options.data.path().join("telemetry.db")).map_err(storage)?;
+    let (ledger, ledger_opening) =
+        Ledger::open(options.data.path().join("ledger.db")).map_err(storage)?;
     let bus = Bus::new(telemetry.last_seq());
     let engine = Engine {
         info: EngineInfo {
@@ -251,6 +271,9 @@ fn open(
             Opened::Fresh | Opened::Ok | Opened::SetAside { .. } => None,
         },
         telemetry,
+        ledger,
+        traffic: tokio::sync::Mutex::new(None),
+        gateway: Mutex::new(None),
         supervisor: OnceLock::new(),
         config: Mutex::new(ConfigStatus {
             state: if errors.is_some() {
@@ -269,6 +292,16 @@ fn open(
     };
     engine.say_if_in_trouble("state.db", &state_opened);
     engine.say_if_in_trouble("telemetry.db", &telemetry_opened);
+    engine.say_if_in_trouble("ledger.db", &ledger_opening.opened);
+    if let Some(until) = ledger_opening.known_until {
+        engine.publish(EventBody::Cockpit {
+            level: "warning".to_owned(),
+            message: format!(
+                "the engine ended abruptly: requests to models after {until} may be missing, at most those of its \
+                 last tenth of a second"
+            ),
+        });
+    }
     Ok(engine)
 }
 
@@ -370,6 +403,10 @@ impl Engine {
 
     fn config(&self) -> MutexGuard<'_, ConfigStatus> {
         whole(&self.config)
+    }
+
+    fn show_gateway(&self, gateway: Option<Gateway>) {
+        *whole(&self.gateway) = gateway;
     }
 
     fn settings(&self) -> MutexGuard<'_, Option<Arc<Config>>> {

@@ -4,15 +4,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cockpit_api::{Chart, ChartFormat, ChartKind, Cockpit, Found, Live, LoginItem, Plan};
+use cockpit_api::{
+    CallsAsked, Chart, ChartFormat, ChartKind, Cockpit, Found, Live, LoginItem, Plan, UsageAsked,
+};
 use cockpit_model::host::{HostSample, HostView};
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::spec::Kind;
+use cockpit_model::usage::Usage;
 use cockpit_model::verdict::{ConfigState, Counts, EngineInfo};
 use cockpit_model::{
-    Action, Code, Event, EventBody, Mark, Problem, Service, Status, Timestamp, Verdict,
+    Action, BreakerView, Call, Code, Event, EventBody, Mark, Problem, Service, Status, Timestamp,
+    Verdict,
 };
 use cockpit_platform::login;
+use cockpit_store::{CallFilter, CallsQuery, UsageQuery};
 use cockpit_supervisor::Supervisor;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -109,6 +114,16 @@ async fn first_sample(engine: &Engine) -> Result<HostSample, Problem> {
         Problem::new(Code::Busy, "the machine has not been measured yet")
             .remedy("ask again in a second")
     })
+}
+
+/// The begin of a window that ends now.
+fn back(now: Timestamp, window: Duration) -> Timestamp {
+    now.checked_sub(window).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The end of a window, excluded, so that what is written down this very moment falls into it.
+fn just_after(now: Timestamp) -> Timestamp {
+    now.checked_add(Duration::from_secs(1)).unwrap_or(now)
 }
 
 fn storage(error: impl std::fmt::Display) -> Problem {
@@ -277,6 +292,64 @@ impl Cockpit for Door {
             seen.map_or_else(|| engine.known(&service), Ok)
         }
         .boxed()
+    }
+
+    fn usage(&self, asked: UsageAsked) -> BoxFuture<'static, Result<Usage, Problem>> {
+        let ledger = self.0.ledger.clone();
+        blocking(move || {
+            let now = Timestamp::now();
+            let query = UsageQuery {
+                from: back(now, asked.window),
+                to: just_after(now),
+                step: asked.step,
+                group_by: asked.group_by,
+            };
+            ledger.usage(&query, now).map_err(storage)
+        })
+        .boxed()
+    }
+
+    fn calls(&self, asked: CallsAsked) -> BoxFuture<'static, Result<Vec<Call>, Problem>> {
+        let ledger = self.0.ledger.clone();
+        blocking(move || {
+            let now = Timestamp::now();
+            let query = CallsQuery {
+                from: back(now, asked.window),
+                to: just_after(now),
+                limit: asked.limit,
+                before: None,
+                filter: CallFilter {
+                    provider: asked.provider,
+                    model: asked.model,
+                    route: asked.route,
+                    user: asked.user,
+                    agent: asked.agent,
+                    error: asked.error,
+                    outcome: asked.outcome,
+                },
+            };
+            ledger.calls(&query).map_err(storage)
+        })
+        .boxed()
+    }
+
+    fn breakers(&self) -> Vec<BreakerView> {
+        let gateway = whole(&self.0.gateway).clone();
+        gateway
+            .map(|gateway| gateway.breakers())
+            .unwrap_or_default()
+    }
+
+    fn reset_breaker(&self, provider: &str, model: &str) -> Result<(), Problem> {
+        let gateway = whole(&self.0.gateway).clone();
+        if gateway.is_some_and(|gateway| gateway.reset_breaker(provider, model)) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Code::NotFound,
+            format!("there is no breaker of `{provider}/{model}`"),
+        )
+        .remedy("`/api/breakers` lists them; one is there once its target was asked"))
     }
 
     fn chart(&self, chart: Chart) -> BoxFuture<'static, Result<Vec<u8>, Problem>> {

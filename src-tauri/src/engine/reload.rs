@@ -76,7 +76,7 @@ async fn reread(engine: &Arc<Engine>) {
     }
 }
 
-async fn put_in_force(engine: &Engine, config: Arc<Config>) {
+async fn put_in_force(engine: &Arc<Engine>, config: Arc<Config>) {
     let summary = match engine.supervisor.get() {
         None => match engine.supervise(Arc::clone(&config)).await {
             Ok(()) => "the configuration holds now; the services start".to_owned(),
@@ -94,6 +94,7 @@ async fn put_in_force(engine: &Engine, config: Arc<Config>) {
             }
         }
     };
+    super::traffic::obey(engine, config.traffic.as_ref()).await;
     let mut warnings = config.warnings.clone();
     if super::OpenedWith::of(&config) != engine.opened_with {
         warnings.push(ConfigError {

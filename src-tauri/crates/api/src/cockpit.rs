@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use cockpit_model::host::HostView;
 use cockpit_model::logs::{LogLine, LogQuery};
-use cockpit_model::{Action, Event, Problem, Service, Status};
+use cockpit_model::usage::{Dimension, Usage};
+use cockpit_model::{Action, BreakerView, Call, Event, Outcome, Problem, Service, Status};
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,18 @@ pub trait Cockpit: Send + Sync + 'static {
         model: String,
     ) -> BoxFuture<'static, Result<Service, Problem>>;
 
+    /// What requests to models amounted to.
+    fn usage(&self, asked: UsageAsked) -> BoxFuture<'static, Result<Usage, Problem>>;
+
+    /// Single requests to models, newest first.
+    fn calls(&self, asked: CallsAsked) -> BoxFuture<'static, Result<Vec<Call>, Problem>>;
+
+    /// Every breaker that knows something, by provider and model. Never waits.
+    fn breakers(&self) -> Vec<BreakerView>;
+
+    /// Closes a breaker by hand; [`cockpit_model::Code::NotFound`] where there is no such one.
+    fn reset_breaker(&self, provider: &str, model: &str) -> Result<(), Problem>;
+
     /// A chart for a report.
     fn chart(&self, chart: Chart) -> BoxFuture<'static, Result<Vec<u8>, Problem>>;
 
@@ -93,6 +106,40 @@ pub trait Cockpit: Send + Sync + 'static {
 
     /// Turns starting at login on or off.
     fn set_login_item(&self, on: bool) -> BoxFuture<'static, Result<LoginItem, Problem>>;
+}
+
+/// What of usage is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageAsked {
+    /// Until now, so far back.
+    pub window: Duration,
+    /// The length of the series' steps; chosen to suit if not given.
+    pub step: Option<Duration>,
+    /// Whether, and by what, to group.
+    pub group_by: Option<Dimension>,
+}
+
+/// Which single requests are asked for; what is `None` does not matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallsAsked {
+    /// Until now, so far back.
+    pub window: Duration,
+    /// How many at most.
+    pub limit: usize,
+    /// The provider's name.
+    pub provider: Option<String>,
+    /// The target (`provider/model`), or the model without its provider.
+    pub model: Option<String>,
+    /// The route.
+    pub route: Option<String>,
+    /// The user.
+    pub user: Option<String>,
+    /// The agent.
+    pub agent: Option<String>,
+    /// The error's code.
+    pub error: Option<String>,
+    /// How they ended.
+    pub outcome: Option<Outcome>,
 }
 
 /// Which chart, of what, how large.

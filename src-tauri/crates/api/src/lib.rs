@@ -35,7 +35,9 @@ mod tests;
 mod ui;
 
 pub use access::Access;
-pub use cockpit::{Chart, ChartFormat, ChartKind, Cockpit, Found, Live, LoginItem, Plan};
+pub use cockpit::{
+    CallsAsked, Chart, ChartFormat, ChartKind, Cockpit, Found, Live, LoginItem, Plan, UsageAsked,
+};
 pub use door::{serve_tcp, serve_unix};
 pub use openapi::document as openapi_document;
 pub use params::parse_duration;

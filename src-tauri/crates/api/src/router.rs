@@ -12,7 +12,7 @@ use cockpit_model::{Code, Problem};
 
 use crate::cockpit::Cockpit;
 use crate::gate::{self, MAX_BODY};
-use crate::handlers::{charts, engine, events, host, logs, services, sign_in};
+use crate::handlers::{charts, engine, events, host, logs, services, sign_in, traffic};
 use crate::refusal::Refusal;
 use crate::sign_in::SignIn;
 use crate::ui::Ui;
@@ -75,6 +75,13 @@ pub(crate) fn table() -> Vec<Route> {
         read("/api/host", get(host::host)),
         read("/api/events", get(events::list)),
         read("/api/events/stream", get(events::stream)),
+        read("/api/usage", get(traffic::usage)),
+        read("/api/calls", get(traffic::calls)),
+        read("/api/breakers", get(traffic::breakers)),
+        act(
+            "/api/breakers/{provider}/{model}/reset",
+            post(traffic::reset),
+        ),
         read("/api/detect", get(engine::detect)),
         read("/api/login", get(engine::login)),
         act("/api/login", post(engine::set_login)),

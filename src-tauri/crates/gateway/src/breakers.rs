@@ -4,35 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cockpit_model::Timestamp;
 use cockpit_model::traffic::Target;
-use cockpit_resilience::breaker::{Breaker, Open, Outcome, Permit, Settings, Transition};
-use serde::Serialize;
+use cockpit_model::{BreakerState, BreakerView, Timestamp};
+use cockpit_resilience::breaker::{Breaker, Open, Outcome, Permit, Settings, State, Transition};
 use tokio::time::Instant;
 
 /// More are not kept: callers name the models, so idle ones are forgotten first.
 const MOST: usize = 1000;
-
-/// A breaker as people and programs see it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct BreakerView {
-    /// The provider's name.
-    pub provider: String,
-    /// The model.
-    pub model: String,
-    /// `closed`, `open` or `half_open`.
-    pub state: &'static str,
-    /// Since when.
-    pub since: Timestamp,
-    /// Why.
-    pub cause: String,
-    /// When the next call is let through; null of a closed one.
-    pub retry_at: Option<Timestamp>,
-    /// Calls in the window.
-    pub calls: u32,
-    /// Those of them that failed.
-    pub failed: u32,
-}
 
 /// Hears of a breaker that changed.
 pub(crate) type Listener = Box<dyn Fn(&Target, &Transition) + Send + Sync>;
@@ -122,7 +100,11 @@ impl Breakers {
                 BreakerView {
                     provider: target.provider.clone(),
                     model: target.model.clone(),
-                    state: view.state.as_str(),
+                    state: match view.state {
+                        State::Closed => BreakerState::Closed,
+                        State::Open => BreakerState::Open,
+                        State::HalfOpen => BreakerState::HalfOpen,
+                    },
                     since: at(view.since),
                     cause: view.cause.to_string(),
                     retry_at: view.retry_at.map(at),

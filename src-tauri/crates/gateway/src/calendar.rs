@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{ToSpan, Zoned};
 
 /// The periods that it is now. Worked out anew when a day is over.
-pub(crate) fn now() -> Periods {
+pub fn now() -> Periods {
     static KNOWN: Mutex<Option<Periods>> = Mutex::new(None);
     let now = Timestamp::now();
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);

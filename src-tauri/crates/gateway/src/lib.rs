@@ -46,7 +46,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use cockpit_model::traffic::{KeySpec, Target, TrafficSpec};
-use cockpit_model::{EventBody, Usd};
+use cockpit_model::{BreakerView, EventBody, Usd};
 use cockpit_resilience::breaker;
 use cockpit_resilience::budget::Each;
 use hyper::HeaderMap;
@@ -56,7 +56,7 @@ use crate::breakers::SharedBreakers;
 use crate::force::{InForce, Provider};
 use crate::room::Room;
 
-pub use breakers::BreakerView;
+pub use calendar::now as periods;
 pub use gate::{KeyHash, hash};
 pub use room::RoomView;
 pub use seams::{Calls, Events, Secrets, Standing};

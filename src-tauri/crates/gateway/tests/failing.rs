@@ -10,9 +10,9 @@ mod common;
 
 use std::time::Duration;
 
-use cockpit_model::Outcome;
 use cockpit_model::Usd;
 use cockpit_model::traffic::{Budget, ProviderKind};
+use cockpit_model::{BreakerState, Outcome};
 use common::*;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -137,7 +137,7 @@ async fn a_target_that_fails_again_and_again_is_left_alone() {
     let breaker = &rig.gateway.breakers()[0];
     assert_eq!(
         (breaker.state, breaker.model.as_str()),
-        ("open", "gpt-4o!malformed")
+        (BreakerState::Open, "gpt-4o!malformed")
     );
     assert!(breaker.retry_at.is_some() && breaker.cause.contains("provider_malformed_answer"));
     assert!(rig.events.kinds().contains(&"breaker"));
@@ -218,7 +218,7 @@ async fn a_caller_that_goes_away_is_written_down_with_what_was_used() {
         rig.gateway
             .breakers()
             .iter()
-            .all(|one| one.state == "closed" && one.failed == 0)
+            .all(|one| one.state == BreakerState::Closed && one.failed == 0)
     );
 }
 

@@ -5,6 +5,7 @@
 //! The serialised names are the public contract of the API: times are RFC 3339 UTC, durations end
 //! in their unit, sizes are bytes.
 
+pub mod breaker;
 pub mod call;
 pub mod event;
 pub mod host;
@@ -18,6 +19,7 @@ pub mod traffic;
 pub mod usage;
 pub mod verdict;
 
+pub use breaker::{BreakerState, BreakerView};
 pub use call::{Call, CallSource, Fault, Operation, Outcome};
 pub use event::{Event, EventBody, Mark};
 pub use jiff::Timestamp;

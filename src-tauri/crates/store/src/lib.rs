@@ -43,6 +43,6 @@ mod writer;
 
 pub use database::Opened;
 pub use error::Error;
-pub use ledger::Ledger;
+pub use ledger::{CallFilter, CallsQuery, Ledger, UsageQuery};
 pub use state::StateDb;
 pub use telemetry::{Options, Stats, Telemetry};

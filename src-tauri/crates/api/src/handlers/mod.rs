@@ -7,3 +7,4 @@ pub(crate) mod host;
 pub(crate) mod logs;
 pub(crate) mod services;
 pub(crate) mod sign_in;
+pub(crate) mod traffic;

@@ -188,6 +188,7 @@ async fn what_is_answered_is_what_is_described() {
             .path
             .replace("{name}", "api")
             .replace("{model}", "m")
+            .replace("{provider}", "openai")
             .replace("{chart}", "memory.png");
         let code = entry.post("/api/sign-in/codes", "").await.json()["code"].clone();
         let body = match route.path {

@@ -25,7 +25,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use cockpit_model::host::HostView;
 use cockpit_model::logs::{LogLine, LogQuery};
-use cockpit_model::{Action, Code, Event, Problem, Service, Status};
+use cockpit_model::usage::Usage;
+use cockpit_model::{Action, BreakerView, Call, Code, Event, Problem, Service, Status};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use http_body_util::BodyExt;
@@ -34,7 +35,9 @@ use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
 use crate::door::Door;
-use crate::{Chart, ChartFormat, Cockpit, Live, LoginItem, Plan, SignIn, Ui, router};
+use crate::{
+    CallsAsked, Chart, ChartFormat, Cockpit, Live, LoginItem, Plan, SignIn, Ui, UsageAsked, router,
+};
 
 pub(crate) const TOKEN: &str = "s3cret-t0ken";
 
@@ -193,6 +196,28 @@ impl Cockpit for Fake {
     ) -> BoxFuture<'static, Result<Service, Problem>> {
         self.note(format!("unload {model} of {service}"));
         self.done(self.find(&service))
+    }
+
+    fn usage(&self, asked: UsageAsked) -> BoxFuture<'static, Result<Usage, Problem>> {
+        self.note(format!("usage {asked:?}"));
+        self.done(Ok(sample::usage()))
+    }
+
+    fn calls(&self, asked: CallsAsked) -> BoxFuture<'static, Result<Vec<Call>, Problem>> {
+        self.note(format!("calls {asked:?}"));
+        self.done(Ok(vec![sample::call()]))
+    }
+
+    fn breakers(&self) -> Vec<BreakerView> {
+        vec![sample::breaker()]
+    }
+
+    fn reset_breaker(&self, provider: &str, model: &str) -> Result<(), Problem> {
+        self.note(format!("reset {provider} {model}"));
+        if provider == "nobody" {
+            return Err(Problem::new(Code::NotFound, "there is no such breaker"));
+        }
+        Ok(())
     }
 
     fn chart(&self, chart: Chart) -> BoxFuture<'static, Result<Vec<u8>, Problem>> {

@@ -7,10 +7,12 @@ use cockpit_model::host::{
 };
 use cockpit_model::logs::{LogLine, Stream};
 use cockpit_model::service::{Check, Container, LocalModel};
+use cockpit_model::usage::{Business, Group, Point, Totals, Usage, UsageWindow};
 use cockpit_model::verdict::{ConfigError, ConfigState, ConfigStatus, Counts, EngineInfo};
 use cockpit_model::{
-    Action, Detail, Event, EventBody, Exit, HealthTick, Instance, InstanceState, Mark, Owner,
-    ProbeView, Service, Status, Timestamp, Verdict, VerdictState,
+    Action, BreakerState, BreakerView, Call, CallSource, Detail, Event, EventBody, Exit,
+    HealthTick, Instance, InstanceState, Mark, Operation, Outcome, Owner, ProbeView, Service,
+    Status, Timestamp, Usd, Verdict, VerdictState,
 };
 
 use crate::{Found, Plan};
@@ -279,6 +281,33 @@ pub(crate) fn events() -> Vec<Event> {
             level: "warning".into(),
             message: "disk full".into(),
         },
+        EventBody::Breaker {
+            provider: "openai".into(),
+            model: "gpt-4o".into(),
+            from: "closed".into(),
+            to: "open".into(),
+            cause: "5 calls in a row failed: provider_timeout".into(),
+        },
+        EventBody::Budget {
+            whose: "this cockpit".into(),
+            period: "day".into(),
+            percent: 80,
+            spent_usd: Usd::from_pico(8),
+            limit_usd: Usd::from_pico(10),
+        },
+        EventBody::Refused {
+            code: "policy_host".into(),
+            from: "127.0.0.1".into(),
+        },
+        EventBody::Pii {
+            call: "01HF".into(),
+            found: vec!["email 2".into()],
+            action: "observe".into(),
+        },
+        EventBody::Calls {
+            ended: 1,
+            newest: vec![call()],
+        },
         EventBody::Gap { missed: Some(3) },
     ];
     bodies
@@ -290,4 +319,82 @@ pub(crate) fn events() -> Vec<Event> {
             body,
         })
         .collect()
+}
+
+/// A call of which everything is known.
+pub(crate) fn call() -> Call {
+    Call {
+        id: "01HF7YAT000000000000000000".into(),
+        at: at(),
+        source: CallSource::Gateway,
+        provider: "openai".into(),
+        model: "gpt-4o".into(),
+        target: "openai/gpt-4o".into(),
+        requested_model: Some("chat".into()),
+        route: Some("chat".into()),
+        operation: Operation::Chat,
+        outcome: Outcome::Error,
+        error: Some("provider_stream_cut".into()),
+        status: Some(200),
+        finish_reason: Some("stop".into()),
+        user: Some("ada".into()),
+        agent: Some("writer".into()),
+        key: Some("app".into()),
+        tags: vec!["night".into()],
+        input_tokens: Some(12),
+        output_tokens: Some(34),
+        cached_input_tokens: Some(5),
+        cache_write_tokens: Some(6),
+        latency_ms: Some(120.5),
+        ttft_ms: Some(20.25),
+        streamed: true,
+        attempts: 2,
+        fallback: true,
+        cache_hit: false,
+        cost_usd: Some(Usd::from_pico(1_500_000)),
+        price_version: Some("1.0".into()),
+    }
+}
+
+/// Usage with one group and one step.
+pub(crate) fn usage() -> Usage {
+    let totals = Totals {
+        calls: 1,
+        cost_usd: Some(Usd::from_pico(1_500_000)),
+        ..Totals::default()
+    };
+    let point = Point {
+        at: at(),
+        totals: totals.clone(),
+    };
+    Usage {
+        window: UsageWindow {
+            from: at(),
+            to: at(),
+            step_s: 300,
+        },
+        groups: vec![Group {
+            key: None,
+            rest: true,
+            totals: totals.clone(),
+            series: vec![point.clone()],
+        }],
+        totals,
+        series: vec![point],
+        business: Business::default(),
+    }
+}
+
+/// An open breaker.
+pub(crate) fn breaker() -> BreakerView {
+    BreakerView {
+        provider: "openai".into(),
+        model: "gpt-4o".into(),
+        state: BreakerState::HalfOpen,
+        since: at(),
+        cause: "5 calls in a row failed: provider_timeout".into(),
+        retry_at: Some(at()),
+        calls: 9,
+        failed: 5,
+    }
 }

@@ -49,31 +49,36 @@ impl Dense {
         self.count = self.count.saturating_add(zeros);
         let (layout, rest) = bytes.split_first().ok_or(Corrupt)?;
         *bytes = rest;
-        let mut next = 0;
         match *layout {
             SPARSE => {
+                let mut next = 0;
                 while !bytes.is_empty() {
-                    let token = take_varint(bytes)?;
+                    let token = take(bytes)?;
                     let bin = bin_at(next, token >> 1)?;
-                    let count = if token & 1 == 1 {
-                        1
-                    } else {
-                        take_varint(bytes)?
-                    };
+                    let count = if token & 1 == 1 { 1 } else { take(bytes)? };
                     self.count = self.count.saturating_add(count);
                     self.put(bin, count);
                     next = bin + 1;
                 }
             }
             DENSE => {
-                next = bin_at(0, take_varint(bytes)?)?;
+                let first = bin_at(0, take(bytes)?)?;
+                // A count takes a byte at least.
+                let most = bytes.len().min(usize::from(BINS - first));
+                let Some(last) = most.checked_sub(1) else {
+                    return Ok(());
+                };
+                self.make_room(first);
+                self.make_room(first + last as u16);
+                let mut counts = self.counts.iter_mut().skip(usize::from(first - self.first));
+                let mut sum = 0_u64;
                 while !bytes.is_empty() {
-                    let bin = bin_at(next, 0)?;
-                    let count = take_varint(bytes)?;
-                    self.count = self.count.saturating_add(count);
-                    self.put(bin, count);
-                    next = bin + 1;
+                    let more = take(bytes)?;
+                    let count = counts.next().ok_or(Corrupt)?;
+                    *count = count.saturating_add(more);
+                    sum = sum.saturating_add(more);
                 }
+                self.count = self.count.saturating_add(sum);
             }
             _ => return Err(Corrupt),
         }
@@ -93,10 +98,13 @@ impl Dense {
         }
     }
 
-    #[cold]
+    /// Makes room for a bin, if there is none.
     fn make_room(&mut self, bin: u16) {
         if self.counts.is_empty() {
             self.first = bin;
+        }
+        if usize::from(bin.wrapping_sub(self.first)) < self.counts.len() {
+            return;
         }
         if bin < self.first {
             let more = usize::from(self.first - bin)
@@ -148,5 +156,16 @@ impl From<&Dense> for Sketch {
                 .filter(|(_, count)| *count > 0)
                 .collect(),
         }
+    }
+}
+
+/// A number, most of which take one byte.
+fn take(bytes: &mut &[u8]) -> Result<u64, Corrupt> {
+    match bytes.split_first() {
+        Some((&byte, rest)) if byte < 0x80 => {
+            *bytes = rest;
+            Ok(u64::from(byte))
+        }
+        _ => take_varint(bytes),
     }
 }

@@ -4,17 +4,18 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cockpit_model::usage::{Dimension, Group};
+use cockpit_model::usage::{Dimension, Group, Point};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::usage::{Rolled, each_rollup, points};
+use super::usage::{Rolled, each_rollup};
 use super::window::Window;
 use crate::error::Error;
+use crate::ledger::key;
 use crate::ledger::names::Texts;
 use crate::ledger::rollup::{self, LARGEST, Value, damaged};
 use crate::ledger::tally::{Parts, Tally};
-use crate::ledger::tiers::{STEPS, Source};
+use crate::ledger::tiers::{STEPS, Segment, Source};
 
 /// Groups that also have a series.
 const WITH_SERIES: usize = 12;
@@ -29,14 +30,14 @@ pub(super) fn groups<S: Rolled>(
     gathered: &HashMap<(Option<u32>, usize), Tally<S>>,
 ) -> Result<Vec<Group>, Error> {
     let mut tallies = HashMap::<Value, Tally<S>>::new();
-    let mut steps = HashMap::<Value, Vec<(usize, &Tally<S>)>>::new();
+    let mut steps = BySteps::<S>::new();
     for ((id, place), tally) in gathered {
         let value = match id {
             Some(id) => Value::Text(texts.text(connection, *id)?),
             None => Value::None,
         };
         tallies.entry(value.clone()).or_default().merge(tally);
-        steps.entry(value).or_default().push((*place, tally));
+        steps.entry(value).or_default().insert(*place, tally);
     }
     if S::READS {
         roll_up(connection, window, dimension, &mut tallies)?;
@@ -54,31 +55,25 @@ pub(super) fn groups<S: Rolled>(
         Some(rest)
     });
 
-    let mut groups = Vec::with_capacity(ranked.len() + 1);
-    for (place, (value, tally)) in ranked.into_iter().enumerate() {
-        let mut series = Vec::new();
-        if place < WITH_SERIES {
-            let mut tallies: Vec<Tally<S>> = window.steps().map(|_| Tally::default()).collect();
-            for (step, tally) in steps.get(&value).into_iter().flatten() {
-                if let Some(point) = tallies.get_mut(*step) {
-                    point.merge(tally);
-                }
-            }
-            if S::READS {
-                roll_up_series(connection, window, dimension, &value, &mut tallies)?;
-            }
-            series = points(window, tallies);
-        }
-        groups.push(Group {
+    let largest: Vec<&Value> = ranked
+        .iter()
+        .take(WITH_SERIES)
+        .map(|(value, _)| value)
+        .collect();
+    let series = series(connection, window, dimension, &largest, &steps)?;
+    let mut series = series.into_iter();
+    let mut groups: Vec<Group> = ranked
+        .into_iter()
+        .map(|(value, tally)| Group {
             key: match value {
                 Value::Text(text) => Some(text.to_string()),
                 Value::None | Value::Rest => None,
             },
             rest: false,
             totals: tally.totals(),
-            series,
-        });
-    }
+            series: series.next().unwrap_or_default(),
+        })
+        .collect();
     if let Some(rest) = rest {
         groups.push(Group {
             key: None,
@@ -117,40 +112,70 @@ fn roll_up<S: Rolled>(
     Ok(())
 }
 
-/// Adds the rollups of one value to its series. A look-up for each bucket: a bucket's values lie side by
-/// side, there may be a thousand, and only a few of them have a series.
-fn roll_up_series<S: Rolled>(
+/// What single calls came to in each step, by value.
+type BySteps<'a, S> = HashMap<Value, HashMap<usize, &'a Tally<S>>>;
+
+/// The series of some values, made step by step: the values of a bucket lie close together. They are
+/// looked up one by one, since there may be a thousand others.
+fn series<S: Rolled>(
     connection: &Connection,
     window: &Window,
     dimension: Dimension,
-    value: &Value,
-    series: &mut [Tally<S>],
-) -> Result<(), Error> {
+    values: &[&Value],
+    steps: &BySteps<'_, S>,
+) -> Result<Vec<Vec<Point>>, Error> {
+    let mut series: Vec<Vec<Point>> = values.iter().map(|_| Vec::new()).collect();
     let mut statement = connection
         .prepare_cached("SELECT body FROM rollups WHERE series = ?1 AND at = ?2 AND value = ?3")?;
-    for piece in window.stepwise() {
-        let Source::Tier(tier) = piece.source else {
-            continue;
-        };
-        let Some(length) = STEPS.get(tier).map(|step| step * 1000) else {
-            continue;
-        };
-        let of_tier = rollup::series(tier, Some(dimension));
-        for at in piece.from / length..piece.to / length {
-            let Some(point) = window
-                .place(at * length)
-                .and_then(|step| series.get_mut(step))
-            else {
-                continue;
-            };
-            statement
-                .query_row(params![of_tier, at, value], |row| {
-                    let body = row.get_ref(0)?.as_blob().unwrap_or_default();
-                    let parts = Parts::read(body).ok_or_else(damaged)?;
-                    S::add_parts(point, &parts).ok_or_else(damaged)
-                })
-                .optional()?;
+    let pieces = window.stepwise();
+    for (place, begin) in window.steps().enumerate() {
+        let mut tallies: Vec<Tally<S>> = values.iter().map(|_| Tally::default()).collect();
+        for (of_tier, at) in buckets(&pieces, begin, begin + window.step * 1000, dimension) {
+            if !S::READS {
+                break;
+            }
+            for (value, tally) in values.iter().zip(&mut tallies) {
+                statement
+                    .query_row(params![of_tier, at, value], |row| {
+                        let body = row.get_ref(0)?.as_blob().unwrap_or_default();
+                        let parts = Parts::read(body).ok_or_else(damaged)?;
+                        S::add_parts(tally, &parts).ok_or_else(damaged)
+                    })
+                    .optional()?;
+            }
+        }
+        for ((value, mut tally), points) in values.iter().zip(tallies).zip(&mut series) {
+            if let Some(more) = steps.get(value).and_then(|steps| steps.get(&place)) {
+                tally.merge(more);
+            }
+            points.push(Point {
+                at: key::time(begin, 0),
+                totals: tally.totals(),
+            });
         }
     }
-    Ok(())
+    Ok(series)
+}
+
+/// The buckets of a step: their series, and their place in it.
+fn buckets(
+    pieces: &[Segment],
+    begin: i64,
+    end: i64,
+    dimension: Dimension,
+) -> impl Iterator<Item = (i64, i64)> {
+    pieces.iter().flat_map(move |piece| {
+        let (series, range) = match piece.source {
+            Source::Rows => (0, 0..0),
+            Source::Tier(tier) => {
+                let length = STEPS.get(tier).map_or(i64::MAX, |step| step * 1000);
+                let (from, to) = (piece.from.max(begin), piece.to.min(end));
+                (
+                    rollup::series(tier, Some(dimension)),
+                    from / length..to / length,
+                )
+            }
+        };
+        range.map(move |at| (series, at))
+    })
 }

@@ -261,7 +261,7 @@ impl Pending {
 }
 
 /// The steps of a window with what fell into them.
-pub(super) fn points<S: Told>(window: &Window, tallies: Vec<Tally<S>>) -> Vec<Point> {
+fn points<S: Told>(window: &Window, tallies: Vec<Tally<S>>) -> Vec<Point> {
     window
         .steps()
         .zip(tallies)
