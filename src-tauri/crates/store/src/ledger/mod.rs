@@ -17,6 +17,7 @@
 //! - **Retention** drops slices from the old end (`retention`).
 
 mod distinct;
+mod group;
 mod judge;
 mod key;
 mod names;

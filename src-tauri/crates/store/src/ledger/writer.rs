@@ -11,17 +11,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use cockpit_model::{Call, Record, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::group::{Group, Staged, Written};
 use super::names::{Names, Texts};
 use super::retention::{self, Dropped};
 use super::rollup::{Delta, Rollups};
-use super::row::Row;
 use super::schema::{self, ALIVE, CLEAN, SCHEMA, meta, set_meta};
 use super::seen::Seen;
-use super::tiers::{DAY, Floors};
-use super::{Ack, Options, Shared, judge, key, reports};
+use super::tiers::Floors;
+use super::{Ack, Options, Shared, judge, key};
 use crate::database::{self, Opened};
 use crate::error::Error;
 use crate::telemetry::lock;
@@ -39,8 +39,6 @@ const ROLL_WITHIN: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(60);
 /// Between two slices of what is dropped.
 const BETWEEN_SLICES: Duration = Duration::from_millis(20);
-/// A millisecond so crowded that this many places are taken gives way to the next.
-const TRIES: usize = 64;
 
 pub(crate) type Answer = oneshot::Sender<Result<Vec<Ack>, Error>>;
 
@@ -60,12 +58,6 @@ pub(crate) enum Command {
 struct Batch {
     acks: Vec<Ack>,
     answer: Answer,
-}
-
-struct Staged {
-    record: Record,
-    /// The batch and the place in it; a call of our own has none.
-    ticket: Option<(usize, usize)>,
 }
 
 pub(crate) struct Writer {
@@ -89,15 +81,6 @@ pub(crate) struct Writer {
     roll_due: Option<Instant>,
     upkeep_due: Instant,
     failing: bool,
-}
-
-/// A transaction's result.
-struct Written {
-    /// Of each staged record, whether it was new.
-    new: Vec<bool>,
-    calls: Vec<(i64, Row)>,
-    /// Key, and place among the staged.
-    reports: Vec<(i64, usize)>,
 }
 
 impl Writer {
@@ -570,101 +553,4 @@ fn relaxed<T>(
     let result = work(connection);
     connection.pragma_update(None, "synchronous", "FULL")?;
     result
-}
-
-/// One transaction's work.
-struct Group<'a> {
-    seen: &'a Seen,
-    names: &'a mut Names,
-    place: &'a mut u32,
-    now: i64,
-    bytes: Vec<u8>,
-}
-
-impl Group<'_> {
-    fn write(
-        &mut self,
-        connection: &Connection,
-        staged: &[Staged],
-        batch: i64,
-    ) -> rusqlite::Result<Written> {
-        let mut written = Written {
-            new: Vec::with_capacity(staged.len()),
-            calls: Vec::with_capacity(staged.len()),
-            reports: Vec::new(),
-        };
-        for (place, Staged { record, .. }) in staged.iter().enumerate() {
-            let new = self.seen.remember(connection, record, self.now)?;
-            written.new.push(new);
-            if !new {
-                continue;
-            }
-            match record {
-                Record::Call(call) => {
-                    let row = self.call(connection, call)?;
-                    written.calls.push(row);
-                }
-                Record::Report(report) => {
-                    let row_key = self.insert(report.at, |row_key| {
-                        reports::insert(connection, row_key, report)
-                    })?;
-                    written.reports.push((row_key, place));
-                }
-            }
-        }
-        let mut calls: Vec<i64> = written.calls.iter().map(|(row_key, _)| *row_key).collect();
-        let mut reports: Vec<i64> = written
-            .reports
-            .iter()
-            .map(|(row_key, _)| *row_key)
-            .collect();
-        connection
-            .prepare_cached("INSERT INTO pending VALUES (?1, ?2, ?3)")?
-            .execute(params![
-                batch,
-                key::pack(&mut calls),
-                key::pack(&mut reports)
-            ])?;
-        Ok(written)
-    }
-
-    fn call(&mut self, connection: &Connection, call: &Call) -> rusqlite::Result<(i64, Row)> {
-        let day = call.at.as_second().div_euclid(DAY);
-        let (row, tags) = Row::of(call, |name| {
-            self.names.number(connection, name, day).map(|name| name.id)
-        })?;
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.clear();
-        row.encode(&tags, &call.id, &mut bytes);
-        let mut insert =
-            connection.prepare_cached("INSERT OR IGNORE INTO calls VALUES (?1, ?2)")?;
-        let row_key = self.insert(call.at, |row_key| {
-            insert
-                .execute(params![row_key, bytes])
-                .map(|written| written == 1)
-        })?;
-        self.bytes = bytes;
-        Ok((row_key, row))
-    }
-
-    /// Puts a row at the first free place of its millisecond.
-    fn insert(
-        &mut self,
-        at: Timestamp,
-        mut put: impl FnMut(i64) -> rusqlite::Result<bool>,
-    ) -> rusqlite::Result<i64> {
-        let (mut ms, _) = key::split(at);
-        *self.place = self.place.wrapping_add(1);
-        let mut place = *self.place;
-        loop {
-            for _ in 0..TRIES {
-                let row_key = key::key(ms, place);
-                if put(row_key)? {
-                    return Ok(row_key);
-                }
-                place = key::after(place);
-            }
-            ms += 1;
-        }
-    }
 }
