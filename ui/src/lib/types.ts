@@ -276,7 +276,27 @@ export type EventBody =
   | ({ type: 'mark' } & Mark)
   | { type: 'config'; ok: boolean; summary: string }
   | { type: 'cockpit'; level: string; message: string }
+  | {
+      type: 'breaker';
+      provider: string;
+      model: string;
+      from: BreakerState;
+      to: BreakerState;
+      cause: string;
+    }
+  | {
+      type: 'budget';
+      whose: string;
+      period: string;
+      percent: number;
+      spent_usd: number;
+      limit_usd: number;
+    }
+  | { type: 'refused'; code: string; from: string }
   | { type: 'gap'; missed: number | null };
+
+/** Whether calls pass a circuit breaker. */
+export type BreakerState = 'closed' | 'open' | 'half_open';
 
 export type Event = { seq: number; at: string } & EventBody;
 

@@ -19,7 +19,7 @@ pub(crate) fn read(root: &Fields<'_, '_>, paths: &Paths<'_>) {
     }
 }
 
-fn unused(fields: &Fields<'_, '_>) {
+pub(crate) fn unused(fields: &Fields<'_, '_>) {
     fields.report.warn(
         &fields.at,
         Finding::new(format!("[{}]: accepted, not used yet", fields.path)).unquoted(),

@@ -83,7 +83,7 @@ pub(crate) fn admit(
             "policy_host",
             format!(
                 "{why}; to let a tunnel in, name its host in [gateway] allowed_hosts and give its callers a key \
-                 with `studio-cockpit key add`"
+                 under [keys]"
             ),
         ));
     }
@@ -98,7 +98,7 @@ pub(crate) fn admit(
         return Err(Refusal::new(
             "caller_unauthorized",
             format!(
-                "{what}; send one made by `studio-cockpit key add NAME` as `Authorization: Bearer …` or `x-api-key`"
+                "{what}; send one that cockpit.toml has under [keys] as `Authorization: Bearer …` or `x-api-key`"
             ),
         ));
     }

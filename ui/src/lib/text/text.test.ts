@@ -151,3 +151,37 @@ describe('isOlder', () => {
     ['dev', '1.0.0', false],
   ])('%s before %s: %s', (a, b, older) => expect(isOlder(a, b)).toBe(older));
 });
+
+describe('words of the gateway', () => {
+  const at = '2026-11-23T09:00:00Z';
+  it('say of a breaker whether its target is asked', () => {
+    const event = {
+      seq: 1,
+      at,
+      type: 'breaker',
+      provider: 'openai',
+      model: 'gpt-4o',
+      cause: 'the probe failed',
+    } as const;
+    const opened = eventWords({ ...event, from: 'closed', to: 'open' });
+    expect(opened).toMatchObject({ tone: 'down', text: 'openai/gpt-4o is left alone for a while' });
+    expect(eventWords({ ...event, from: 'open', to: 'closed' }).tone).toBe('ok');
+  });
+  it('tell how much of a budget is spent', () => {
+    const budget = eventWords({
+      seq: 1,
+      at,
+      type: 'budget',
+      whose: 'this cockpit',
+      period: 'month',
+      percent: 80,
+      spent_usd: 160.5,
+      limit_usd: 200,
+    });
+    expect(budget).toMatchObject({
+      tone: 'warn',
+      text: '80 % of this month’s budget of this cockpit is spent',
+      more: '160.50 of 200.00 USD',
+    });
+  });
+});

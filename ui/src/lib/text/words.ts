@@ -176,6 +176,22 @@ export function eventWords(event: Event): EventWords {
       );
     case 'cockpit':
       return line(event.level === 'error' ? 'down' : 'warn', 'degraded', null, 'Cockpit', event.message);
+    case 'breaker': {
+      const target = `${event.provider}/${event.model}`;
+      return event.to === 'closed'
+        ? line('ok', 'ready', null, `${target} is asked again`, event.cause)
+        : line('down', 'failing', null, `${target} is left alone for a while`, event.cause);
+    }
+    case 'budget':
+      return line(
+        event.percent >= 100 ? 'down' : 'warn',
+        'degraded',
+        null,
+        `${event.percent} % of this ${event.period}’s budget of ${event.whose} is spent`,
+        `${event.spent_usd.toFixed(2)} of ${event.limit_usd.toFixed(2)} USD`,
+      );
+    case 'refused':
+      return line('warn', 'degraded', null, `The gateway let nobody in from ${event.from}`, event.code);
     case 'gap':
       return line(
         'idle',
@@ -190,7 +206,7 @@ export function eventWords(event: Event): EventWords {
 
 /** Whether an event belongs in the list of what happened. */
 export function isHistory(event: Event): boolean {
-  return !['service', 'service_removed', 'status', 'host', 'gap'].includes(event.type);
+  return !['service', 'service_removed', 'status', 'host', 'calls', 'gap'].includes(event.type);
 }
 
 /** The service an event is about. */

@@ -32,7 +32,19 @@ pub(super) struct Written {
     keep_prompts: Option<Duration>,
 }
 
+/// Those that are judged and do nothing yet.
+const LATER: &[&str] = &["pii", "cache", "keep_prompts"];
+
 pub(super) fn read(fields: &Fields<'_, '_>) -> Written {
+    for key in LATER {
+        if fields.get(key).is_some() {
+            fields.report.warn(
+                &fields.key_span(key),
+                Finding::new(format!("`{}`: accepted, not used yet", fields.path_of(key)))
+                    .unquoted(),
+            );
+        }
+    }
     Written {
         pii: fields.choice("pii", MODES),
         blocked_words: blocked_words(fields),

@@ -1,0 +1,222 @@
+//! Requests to models through a whole cockpit: passed on, accounted for, and still there after the worst.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod support;
+
+use cockpit_model::BreakerView;
+use serde_json::{Value, json};
+use support::{Cockpit, exe, free_port};
+
+/// An Ollama and an `OpenAI` under our own supervision, and the gateway before them.
+struct Stack {
+    cockpit: Cockpit,
+    gateway: u16,
+    openai: u16,
+    ollama: u16,
+}
+
+fn config(gateway: u16, openai: u16, ollama: u16, more: &str) -> String {
+    format!(
+        r#"
+[gateway]
+listen = "127.0.0.1:{gateway}"
+
+[services.ollama]
+kind = "ollama"
+command = ["{exe}", "simulate", "ollama", "--port", "{{port}}"]
+listen = "127.0.0.1:{ollama}"
+ready = {{ every = "200ms" }}
+
+[services.vendor]
+command = ["{exe}", "simulate", "openai", "--port", "{{port}}"]
+listen = "127.0.0.1:{openai}"
+ready = {{ tcp = "127.0.0.1:{{port}}", every = "200ms" }}
+
+[providers.openai]
+kind = "openai"
+api_key = {{ env = "VENDOR_KEY" }}
+base_url = "http://127.0.0.1:{openai}/v1"
+
+[routes.chat]
+targets = ["openai/gpt-4o", "ollama/llama3.2"]
+{more}"#,
+        exe = exe().display()
+    )
+}
+
+impl Stack {
+    async fn start() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (gateway, openai, ollama) = (free_port(), free_port(), free_port());
+        let mut cockpit = Cockpit::new(&config(gateway, openai, ollama, ""));
+        cockpit
+            .env
+            .push(("VENDOR_KEY".to_owned(), "sk-kept-elsewhere".to_owned()));
+        cockpit.serve().await;
+        cockpit.wait_all_ready().await;
+        Self {
+            cockpit,
+            gateway,
+            openai,
+            ollama,
+        }
+    }
+
+    async fn ask(&self, model: &str, user: &str) -> reqwest::Response {
+        let body = json!({"model": model, "user": user, "messages": [{"role": "user", "content": "What is a mole?"}]});
+        reqwest::Client::new()
+            .post(format!(
+                "http://127.0.0.1:{}/v1/chat/completions",
+                self.gateway
+            ))
+            .body(body.to_string())
+            .send()
+            .await
+            .expect("the gateway answers")
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.cockpit.client().get(path).await.unwrap()
+    }
+}
+
+fn header(answer: &reqwest::Response, name: &str) -> String {
+    let value = answer.headers().get(name);
+    value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_answered_accounted_for_and_remembered() {
+    let mut stack = Stack::start().await;
+    let answer = stack.ask("chat", "ada").await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(header(&answer, "x-cockpit-target"), "openai/gpt-4o");
+    let id = header(&answer, "x-cockpit-call-id");
+    let said: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(stack.ask("ollama/llama3.2", "bob").await.status(), 200);
+    assert_eq!(stack.ask("openai/gpt-4o!400", "ada").await.status(), 400);
+
+    let calls = stack.get("/api/calls").await;
+    let calls = calls["calls"].as_array().unwrap();
+    assert_eq!(calls.len(), 3, "{calls:#?}");
+    let first = calls.iter().find(|call| call["id"] == json!(id)).unwrap();
+    assert_eq!(first["target"], "openai/gpt-4o");
+    assert_eq!(first["input_tokens"], said["usage"]["prompt_tokens"]);
+    assert_eq!(first["output_tokens"], said["usage"]["completion_tokens"]);
+    assert!(first["cost_usd"].as_f64().unwrap() > 0.0);
+    let failed = stack.get("/api/calls?outcome=error&user=ada").await;
+    assert_eq!(failed["calls"].as_array().unwrap().len(), 1);
+    assert_eq!(failed["calls"][0]["error"], "caller_refused");
+
+    let usage = stack.get("/api/usage?window=1h&group_by=model").await;
+    let totals = &usage["totals"];
+    assert_eq!(
+        (totals["calls"].as_u64(), totals["errors"].as_u64()),
+        (Some(3), Some(1))
+    );
+    assert_eq!(
+        totals["cost_usd"], first["cost_usd"],
+        "the others cost nothing"
+    );
+    assert_eq!(totals["latency_ms"]["exact"], json!(true));
+    let keys: Vec<_> = usage["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| &group["key"])
+        .collect();
+    assert!(keys.contains(&&json!("ollama/llama3.2")), "{keys:?}");
+    assert_eq!(usage["business"]["active_users"], 2);
+
+    // The engine is killed: what was written down is there, and the gateway is open again.
+    stack.cockpit.kill_engine().await;
+    stack.cockpit.serve().await;
+    stack.cockpit.wait_all_ready().await;
+    let after = stack.get("/api/calls").await;
+    assert_eq!(after["calls"].as_array().unwrap().len(), 3);
+    assert_eq!(stack.ask("chat", "ada").await.status(), 200);
+    assert!(
+        !stack.cockpit.log().contains("sk-kept-elsewhere"),
+        "a secret in the log"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_down_is_passed_over_and_a_breaker_can_be_closed_by_hand() {
+    let stack = Stack::start().await;
+    stack.cockpit.act("vendor", "stop").await;
+    // The route goes on; what is left of the vendor is an address that nobody answers at.
+    for _ in 0..2 {
+        let answer = stack.ask("chat", "ada").await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(header(&answer, "x-cockpit-target"), "ollama/llama3.2");
+        assert_eq!(header(&answer, "x-cockpit-fallback"), "true");
+    }
+    stack.cockpit.act("ollama", "stop").await;
+    let answer = stack.ask("ollama/llama3.2", "ada").await;
+    assert_eq!(answer.status(), 503);
+    let error: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(error["error"]["code"], "provider_unavailable");
+
+    let client = stack.cockpit.client();
+    let breakers: Vec<BreakerView> = client.get("/api/breakers").await.unwrap();
+    let vendor = breakers
+        .iter()
+        .find(|one| one.provider == "openai")
+        .unwrap();
+    assert!(vendor.failed > 0, "{vendor:?}");
+    let reset: Vec<BreakerView> = client
+        .post("/api/breakers/openai/gpt-4o/reset", &json!({}))
+        .await
+        .unwrap();
+    assert!(reset.iter().all(|one| one.failed == 0), "{reset:?}");
+    let unknown = client
+        .post::<Value>("/api/breakers/openai/never/reset", &json!({}))
+        .await;
+    assert_eq!(unknown.unwrap_err().code, cockpit_model::Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_follows_a_saved_configuration() {
+    let stack = Stack::start().await;
+    // A route and a key are added: from then on a key is needed.
+    let more = "\n[routes.fast]\ntargets = [\"ollama/llama3.2\"]\n\n[keys.app]\nsecret = { env = \"VENDOR_KEY\" }\n";
+    let before = stack.cockpit.services().await;
+    stack
+        .cockpit
+        .write_config(&config(stack.gateway, stack.openai, stack.ollama, more));
+    let refused = async {
+        while stack.ask("chat", "ada").await.status() != 401 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, refused)
+        .await
+        .expect("the key is asked for");
+    let with_key = reqwest::Client::new()
+        .post(format!(
+            "http://127.0.0.1:{}/v1/chat/completions",
+            stack.gateway
+        ))
+        .bearer_auth("sk-kept-elsewhere")
+        .body(json!({"model": "fast", "messages": [{"role": "user", "content": "x"}]}).to_string())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(with_key.status(), 200);
+    let calls = stack.get("/api/calls?route=fast").await;
+    assert_eq!(calls["calls"][0]["key"], "app");
+    // And no service was touched.
+    let after = stack.cockpit.services().await;
+    let pids = |services: &[cockpit_model::Service]| -> Vec<_> {
+        services.iter().map(|one| one.instances[0].pid).collect()
+    };
+    assert_eq!(pids(&before), pids(&after));
+}
