@@ -135,6 +135,17 @@ async fn a_request_is_answered_accounted_for_and_remembered() {
     assert!(keys.contains(&&json!("ollama/llama3.2")), "{keys:?}");
     assert_eq!(usage["business"]["active_users"], 2);
 
+    let (code, out, error) = stack.cockpit.verb(&["usage", "--by", "user"]).await;
+    assert_eq!(code, 0, "{error}");
+    let ada = out
+        .lines()
+        .find(|line| line.trim_start().starts_with("ada"))
+        .expect(&out);
+    assert!(ada.contains('2') && ada.contains('$'), "{out}");
+    let (code, _, error) = stack.cockpit.verb(&["usage", "--window", "soon"]).await;
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("7d"), "{error}");
+
     // The engine is killed: what was written down is there, and the gateway is open again.
     stack.cockpit.kill_engine().await;
     stack.cockpit.serve().await;

@@ -59,6 +59,39 @@ pub(super) enum Level {
     Trace,
 }
 
+/// A length of time that the API takes, as it is written.
+fn window(text: &str) -> Result<String, String> {
+    match cockpit_api::parse_duration(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("write a length of time: 30s, 5m, 1h or 7d".to_owned()),
+    }
+}
+
+/// What `usage` groups by.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum By {
+    Model,
+    Provider,
+    Route,
+    User,
+    Agent,
+    Error,
+}
+
+impl By {
+    /// The word in a query, and the head of its column.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Provider => "provider",
+            Self::Route => "route",
+            Self::User => "user",
+            Self::Agent => "agent",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// `on` or `off`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Switch {
@@ -110,6 +143,17 @@ pub(super) enum Verb {
     Services {
         #[command(flatten)]
         reading: Reading,
+    },
+    /// Say what requests to models used, cost and how long they took
+    Usage {
+        #[command(flatten)]
+        reading: Reading,
+        /// Over what time, until now: 30s, 5m, 1h, 7d
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = window)]
+        window: String,
+        /// By what to group
+        #[arg(long, value_name = "WHAT")]
+        by: Option<By>,
     },
     /// Print what a service wrote
     Logs {
@@ -202,6 +246,7 @@ impl Args {
                 | Verb::Check { reading }
                 | Verb::Status { reading }
                 | Verb::Services { reading }
+                | Verb::Usage { reading, .. }
                 | Verb::Logs { reading, .. }
                 | Verb::Start { reading, .. }
                 | Verb::Stop { reading, .. }

@@ -49,6 +49,11 @@ async fn perform(args: Args) -> Done {
         Verb::Check { reading } => verbs::check::check(&reading),
         Verb::Status { reading } => verbs::status::status(&reading).await,
         Verb::Services { reading } => verbs::services::services(&reading).await,
+        Verb::Usage {
+            reading,
+            window,
+            by,
+        } => verbs::usage::usage(&reading, &window, by).await,
         Verb::Logs {
             reading,
             name,

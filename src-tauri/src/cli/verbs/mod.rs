@@ -11,3 +11,4 @@ pub(super) mod serve;
 pub(super) mod services;
 pub(super) mod status;
 pub(super) mod uninstall;
+pub(super) mod usage;
