@@ -116,6 +116,8 @@ struct Engine {
     traffic: tokio::sync::Mutex<Option<traffic::Open>>,
     /// The same, for questions that must not wait.
     gateway: Mutex<Option<Gateway>>,
+    /// Why it is not open although it should be.
+    gateway_trouble: Mutex<Option<String>>,
     adapters: adapters::Adapters,
     /// Absent until a configuration has held once.
     supervisor: OnceLock<Supervisor>,
@@ -175,6 +177,7 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
     let tasks = [
         tokio::spawn(follow::run(Arc::clone(&engine), stopping.clone())),
         tokio::spawn(reload::watch(Arc::clone(&engine), mark, stopping.clone())),
+        tokio::spawn(traffic::watch(Arc::clone(&engine), stopping.clone())),
     ];
     let mut taking_up = pin!(async {
         match config {
@@ -274,6 +277,7 @@ fn open(
         ledger,
         traffic: tokio::sync::Mutex::new(None),
         gateway: Mutex::new(None),
+        gateway_trouble: Mutex::new(None),
         supervisor: OnceLock::new(),
         config: Mutex::new(ConfigStatus {
             state: if errors.is_some() {
@@ -405,8 +409,9 @@ impl Engine {
         whole(&self.config)
     }
 
-    fn show_gateway(&self, gateway: Option<Gateway>) {
+    fn show_gateway(&self, gateway: Option<Gateway>, trouble: Option<String>) {
         *whole(&self.gateway) = gateway;
+        *whole(&self.gateway_trouble) = trouble;
     }
 
     fn settings(&self) -> MutexGuard<'_, Option<Arc<Config>>> {

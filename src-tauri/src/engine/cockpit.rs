@@ -63,7 +63,11 @@ impl Engine {
         let telemetry = telemetry.map(|why| {
             format!("telemetry.db is not in use, and no history is kept meanwhile: {why}")
         });
-        state.into_iter().chain(telemetry).collect()
+        let closed = whole(&self.gateway_trouble).clone();
+        let gateway = whole(&self.gateway).clone();
+        let gateway = gateway.map(|gateway| gateway.trouble()).unwrap_or_default();
+        let all = state.into_iter().chain(telemetry).chain(closed);
+        all.chain(gateway).collect()
     }
 
     fn supervisor(&self) -> Result<Supervisor, Problem> {

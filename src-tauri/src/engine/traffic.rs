@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, publish};
+use super::{Engine, publish, whole};
 
 /// The open gateway.
 pub(super) struct Open {
@@ -27,14 +27,17 @@ pub(super) struct Open {
     serving: JoinHandle<()>,
 }
 
+/// How often a port that somebody else has is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// Does what the settings say: opens the gateway, gives it new settings, or closes it.
 pub(super) async fn obey(engine: &Arc<Engine>, spec: Option<&TrafficSpec>) {
     let mut open = engine.traffic.lock().await;
     let Some(spec) = spec else {
+        engine.show_gateway(None, None);
         if let Some(open) = open.take() {
             close(open).await;
         }
-        engine.show_gateway(None);
         return;
     };
     if let Some(open) = &*open
@@ -43,21 +46,42 @@ pub(super) async fn obey(engine: &Arc<Engine>, spec: Option<&TrafficSpec>) {
         open.gateway.apply(spec.clone()).await;
         return;
     }
-    if let Some(open) = open.take() {
-        close(open).await;
-    }
-    engine.show_gateway(None);
+    // The new one first: where it cannot open, the old one is better than none.
     match begin(engine, spec).await {
         Ok(opened) => {
-            engine.show_gateway(Some(opened.gateway.clone()));
-            *open = Some(opened);
+            engine.show_gateway(Some(opened.gateway.clone()), None);
+            if let Some(old) = open.replace(opened) {
+                close(old).await;
+            }
         }
         Err(message) => {
-            tracing::error!("{message}");
-            engine.publish(EventBody::Cockpit {
-                level: "error".to_owned(),
-                message,
-            });
+            let told = whole(&engine.gateway_trouble).as_ref() == Some(&message);
+            let still = open.as_ref().map(|open| open.gateway.clone());
+            engine.show_gateway(still, Some(message.clone()));
+            if !told {
+                tracing::error!("{message}");
+                engine.publish(EventBody::Cockpit {
+                    level: "error".to_owned(),
+                    message,
+                });
+            }
+        }
+    }
+}
+
+/// Opens the gateway once what hindered it is gone, until told to stop.
+pub(super) async fn watch(engine: Arc<Engine>, stopping: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = stopping.cancelled() => return,
+        }
+        if whole(&engine.gateway_trouble).is_some() {
+            let spec = engine
+                .settings()
+                .as_ref()
+                .and_then(|config| config.traffic.clone());
+            obey(&engine, spec.as_ref()).await;
         }
     }
 }
@@ -86,7 +110,7 @@ async fn begin(engine: &Arc<Engine>, spec: &TrafficSpec) -> Result<Open, String>
                 format!(": `{}`{pid} has the port", holder.name)
             });
             return Err(format!(
-                "the gateway cannot listen on {} ({error}){whose}; give it another with `listen` under [gateway]",
+                "the gateway cannot listen on {} ({error}){whose}; end that, or give the gateway another with `listen` under [gateway]",
                 spec.listen
             ));
         }

@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 
 use cockpit_model::ServiceSpec;
 use cockpit_model::spec::{ProbeCheck, ProbeSpec, Run};
+use cockpit_model::traffic::TrafficSpec;
 use serde::Serialize;
 
 use crate::{Config, format_duration, start_order};
@@ -13,6 +14,8 @@ use crate::{Config, format_duration, start_order};
 pub struct Plan {
     /// Where the API and the UI will be.
     pub listen: String,
+    /// The gateway, in words; null: there is none.
+    pub gateway: Option<String>,
     /// In start order.
     pub services: Vec<PlannedService>,
     /// What is accepted without effect, or looks like a slip.
@@ -47,6 +50,7 @@ impl Plan {
     pub fn of(config: &Config) -> Self {
         Self {
             listen: config.cockpit.listen.to_string(),
+            gateway: config.traffic.as_ref().map(gateway_words),
             services: start_order(&config.services)
                 .into_iter()
                 .filter_map(|at| config.services.get(at))
@@ -65,6 +69,9 @@ pub fn plan(config: &Config) -> String {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Cockpit at http://{}", self.listen)?;
+        if let Some(gateway) = &self.gateway {
+            writeln!(f, "Gateway at {gateway}")?;
+        }
         match self.services.len() {
             0 => writeln!(f, "No services yet")?,
             1 => writeln!(f, "1 service")?,
@@ -100,6 +107,33 @@ impl fmt::Display for Plan {
         }
         Ok(())
     }
+}
+
+/// `http://127.0.0.1:11435: providers openai, ollama; routes chat; keys app`.
+fn gateway_words(traffic: &TrafficSpec) -> String {
+    let names = |what: &str, names: Vec<&str>| match names.as_slice() {
+        [] => String::new(),
+        names => format!("; {what} {}", names.join(", ")),
+    };
+    let providers: Vec<&str> = traffic
+        .providers
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    let providers = if providers.is_empty() {
+        "no providers yet".to_owned()
+    } else {
+        format!("providers {}", providers.join(", "))
+    };
+    let routes = names(
+        "routes",
+        traffic.routes.iter().map(|one| one.name.as_str()).collect(),
+    );
+    let keys = names(
+        "one of the keys is needed:",
+        traffic.keys.iter().map(|one| one.name.as_str()).collect(),
+    );
+    format!("http://{}: {providers}{routes}{keys}", traffic.listen)
 }
 
 fn planned(spec: &ServiceSpec) -> PlannedService {

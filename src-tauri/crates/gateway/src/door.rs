@@ -21,17 +21,21 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::Shared;
 use crate::body::Outgoing;
-use crate::endpoint::{Endpoint, What};
+use crate::endpoint::{Endpoint, What, is_ambiguous};
+use crate::refusal::Refusal;
 use crate::{flow, gate, through};
 
 /// Connections held at once; further ones wait in the listener's backlog.
 const MOST_CONNECTIONS: usize = 2048;
 /// How long a request's head may take, also between two requests of one connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long a caller may take nothing of an answer that is there.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest head: request line and headers.
 const LARGEST_HEAD: usize = 64 << 10;
 /// How long answers under way may take once the engine stops.
@@ -98,7 +102,10 @@ async fn connection(
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(LARGEST_HEAD);
-    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
+    // A caller that stops reading holds a place at a provider: hyper itself would wait without end.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let mut serving = pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = closing.cancelled() => {
@@ -133,10 +140,17 @@ async fn answer(
     let caller = match admitted {
         Ok(caller) => caller,
         Err(refusal) => {
-            shared.refused(peer, &parts.headers, &refusal);
+            shared.refused(peer, &refusal);
             return refusal.answer(protocol);
         }
     };
+    if is_ambiguous(&parts.method, parts.uri.path()) {
+        return Refusal::new(
+            "caller_malformed_request",
+            "the path is escaped or holds empty parts or dots; write it plainly",
+        )
+        .answer(protocol);
+    }
     let mut response = match endpoint.what {
         What::Model(dialect) => {
             let request = flow::Request {

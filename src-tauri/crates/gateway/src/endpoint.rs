@@ -32,7 +32,13 @@ pub(crate) enum What {
 
 impl Endpoint {
     /// `anthropic` says whether the caller names a version of Anthropic's protocol: both have `/v1/models`.
+    ///
+    /// A slash at the end changes nothing for most servers, and so nothing here.
     pub(crate) fn of(method: &Method, path: &str, anthropic: bool) -> Self {
+        let path = match path.trim_end_matches('/') {
+            "" => "/",
+            path => path,
+        };
         let protocol = if path == "/v1/messages" || path.starts_with("/v1/messages/") || anthropic {
             Protocol::Anthropic
         } else if path == "/v1" || path.starts_with("/v1/") {
@@ -55,6 +61,14 @@ impl Endpoint {
         };
         Self { protocol, what }
     }
+}
+
+/// Whether a server may read the path as another than it looks: then nobody knows what is asked.
+pub(crate) fn is_ambiguous(method: &Method, path: &str) -> bool {
+    // Names in the paths of questions may be escaped.
+    let escaped = path.contains('%') && method != Method::GET;
+    let dots = path.split('/').any(|part| matches!(part, "." | ".."));
+    escaped || dots || path.contains("//") || path.contains('\\')
 }
 
 impl Protocol {
@@ -146,6 +160,17 @@ mod tests {
                 "{path}"
             );
         }
+        assert_eq!(
+            of(&Method::POST, "/v1/chat/completions/").what,
+            What::Model(Dialect::OpenAiChat)
+        );
+        let strange = |path| is_ambiguous(&Method::POST, path);
+        assert!(
+            strange("/v1/chat/%63ompletions") && strange("/v1//chat") && strange("/v1/x/../chat")
+        );
+        assert!(
+            !strange("/api/blobs/sha256:00") && !is_ambiguous(&Method::GET, "/v1/models/a%2Fb")
+        );
         assert_eq!(of(&Method::GET, "/api/chat").what, What::Other);
         let models = Endpoint::of(&Method::GET, "/v1/models", true);
         assert_eq!(

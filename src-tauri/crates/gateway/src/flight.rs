@@ -111,6 +111,14 @@ impl Flight {
 
     /// The first piece of the answer is here.
     pub(crate) fn first_piece(&mut self) {
+        if self
+            .permit
+            .as_ref()
+            .is_some_and(|(_, permit)| permit.is_probe())
+        {
+            // It answers: others need not wait until it is done.
+            self.attempt_ended(Blame::None, "");
+        }
         let elapsed = millis(self.elapsed());
         if let Some(call) = self.call() {
             call.ttft_ms.get_or_insert(elapsed);
@@ -154,7 +162,8 @@ impl Flight {
         call.error = code.map(str::to_owned);
         call.latency_ms = Some(millis(self.started.elapsed()));
         if let Some(held) = self.held.take() {
-            let tokens = call.input_tokens.unwrap_or(0) + call.output_tokens.unwrap_or(0);
+            let output = call.output_tokens.unwrap_or(0);
+            let tokens = call.input_tokens.unwrap_or(0).saturating_add(output);
             held.settle(tokens, call.cost_usd.unwrap_or(Usd::ZERO));
         }
         self.shared.calls.record(*call);

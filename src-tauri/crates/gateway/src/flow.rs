@@ -7,6 +7,7 @@
 //! Whatever way it takes, one [`Call`] is written down ([`Flight`]).
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,9 @@ use cockpit_model::{Call, CallSource, Outcome, Timestamp, Usd};
 use cockpit_resilience::retry::{self, AttemptEnd, Plan, Step, Why};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -46,8 +49,12 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 const LARGEST_WHOLE: usize = 8 << 20;
 /// What of an error's body is kept to be handed on.
 const LARGEST_ERROR: usize = 1 << 20;
+/// The longest name of a model, in bytes.
+const LONGEST_NAME: usize = 512;
 /// What an answer is assumed to be where the caller sets no limit: a reservation, settled later.
 const USUAL_OUTPUT: u64 = 500;
+/// What no answer is longer than, whatever its caller allows.
+const MOST_OUTPUT: u64 = 1_000_000;
 
 /// What a request is about.
 pub(crate) struct Request {
@@ -225,6 +232,12 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
             "the request names no model; add `model`",
         ));
     };
+    if model.len() > LONGEST_NAME {
+        return Err(Refusal::new(
+            "caller_unknown_model",
+            format!("no model has a name of {} bytes", model.len()),
+        ));
+    }
     if let Some(call) = flight.call() {
         call.requested_model = Some(short(model));
         if call.user.is_none() {
@@ -254,7 +267,7 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
 
     let user = flight.call().and_then(|call| call.user.clone());
     let agent = flight.call().and_then(|call| call.agent.clone());
-    let output = asked.max_tokens.unwrap_or(USUAL_OUTPUT);
+    let output = asked.max_tokens.unwrap_or(USUAL_OUTPUT).min(MOST_OUTPUT);
     let input = asked.estimated_input_tokens();
     let wish = Wish {
         key,
@@ -262,26 +275,30 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         agent: agent.as_deref(),
         common: &force.spec.limits,
         budget: force.spec.budget,
-        tokens: input + output,
+        tokens: input.saturating_add(output),
         cost: dearest(shared, &chain, input, output),
     };
-    let may_pay = if wish.cost > Usd::ZERO {
+    let local = chain.targets.iter().any(|(_, one)| one.is_local());
+    let costly = chain.targets.iter().any(|(_, one)| !one.is_local());
+    let free = Wish {
+        cost: Usd::ZERO,
+        ..wish
+    };
+    // A price that is not known is no reason to go on when everything is spent.
+    let may_pay = if costly {
         shared.spend.may_spend(&wish)
     } else {
         Ok(())
     };
-    let local = chain
-        .targets
-        .iter()
-        .any(|(_, provider)| provider.is_local());
-    let paid = match &may_pay {
-        Ok(()) => true,
+    let reserved = may_pay.and_then(|()| shared.spend.reserve(&wish));
+    let (held, paid) = match reserved {
+        Ok(held) => (held, true),
         // Models on this machine go on.
-        Err(_) if local => false,
-        Err(refusal) => return Err(refusal.clone()),
+        Err(refusal) if local && refusal.code == "policy_budget_exhausted" => {
+            (shared.spend.reserve(&free)?, false)
+        }
+        Err(refusal) => return Err(refusal),
     };
-    let cost = if paid { wish.cost } else { Usd::ZERO };
-    let held = shared.spend.reserve(&Wish { cost, ..wish })?;
     flight.hold(held);
     let mut limits = HeaderMap::new();
     shared.spend.headers(&wish, &mut limits);
@@ -388,15 +405,17 @@ impl Attempts<'_> {
                         continue;
                     };
                     let place = match shared.rooms.room(provider) {
-                        Some(room) => match room.enter(&provider.spec.name).await {
-                            Ok(place) => Some(place),
-                            Err(refusal) if targets.len() == 1 => return Err(refusal),
-                            Err(refusal) => {
-                                why_not = refusal.message;
-                                plan.skip(index, refusal.retry_after, origin.elapsed());
-                                continue;
+                        Some(room) => {
+                            match in_time(origin + whole, room.enter(&provider.spec.name)).await {
+                                Ok(place) => Some(place),
+                                Err(refusal) if targets.len() == 1 => return Err(refusal),
+                                Err(refusal) => {
+                                    why_not = refusal.message;
+                                    plan.skip(index, refusal.retry_after, origin.elapsed());
+                                    continue;
+                                }
                             }
-                        },
+                        }
                         None => None,
                     };
                     let permit = match shared.breakers.try_acquire(target) {
@@ -408,7 +427,12 @@ impl Attempts<'_> {
                         }
                     };
                     flight.asked(target, provider, permit, index > 0);
-                    match self.attempt(target, provider, origin + whole).await {
+                    let first = targets.first().map(|(first, _)| &first.provider);
+                    let elsewhere = first != Some(&target.provider);
+                    match self
+                        .attempt(target, provider, elsewhere, origin + whole)
+                        .await
+                    {
                         Ok((answer, reading)) => {
                             if matches!(answer, Answer::Whole(..)) {
                                 flight.attempt_ended(Blame::None, "");
@@ -538,10 +562,13 @@ impl Attempts<'_> {
         &self,
         target: &Target,
         provider: &Arc<Provider>,
+        elsewhere: bool,
         deadline: Instant,
     ) -> Result<(Answer, Option<Reading>), Attempted> {
         let dialect = self.request.dialect;
-        let ours = self.request.caller.key.is_some();
+        // The caller's own key goes to whom the caller meant, and to nobody whom we chose instead.
+        let meant = provider.spec.kind == self.request.protocol.home() || self.chain.named;
+        let ours = self.request.caller.key.is_some() || elsewhere || !meant;
         let inject = self.asked.streams(dialect)
             && dialect.wants_include_usage()
             && !self.asked.include_usage;
@@ -570,7 +597,12 @@ impl Attempts<'_> {
             Sending::full(body),
         )
         .map_err(|_| unreachable_target())?;
-        let first = Instant::now() + provider.spec.first_byte_timeout;
+        // The first byte of an answer that is not streamed comes when all of it is written.
+        let first = if self.asked.streams(dialect) {
+            Instant::now() + provider.spec.first_byte_timeout
+        } else {
+            deadline
+        };
         let response = match timeout_at(
             first.min(deadline),
             self.request.shared.upstream.request(sending),
@@ -593,6 +625,11 @@ impl Attempts<'_> {
         };
         if !head.status.is_success() {
             return Err(refused(head, incoming, deadline).await);
+        }
+        if head.headers.contains_key(CONTENT_ENCODING) {
+            // Compressed though nobody asked for it: it goes through unread.
+            let relay = Relay::new(incoming, None, provider, head.status.as_u16(), deadline);
+            return Ok((Answer::Stream(head, Box::new(relay)), None));
         }
         if is_stream(&head.headers) {
             return self
@@ -691,6 +728,20 @@ impl Attempts<'_> {
             answer: Some(Answer::Whole(head, bytes)),
         })
     }
+}
+
+/// A wait for a place, no longer than the request may take.
+async fn in_time(
+    deadline: Instant,
+    entering: impl Future<Output = Result<Place, Refusal>>,
+) -> Result<Place, Refusal> {
+    timeout_at(deadline, entering).await.unwrap_or_else(|_| {
+        Err(Refusal::new(
+            "gateway_queue_timeout",
+            "no place became free before the request's time was up; try again later",
+        )
+        .retry_after(Some(Duration::from_secs(5))))
+    })
 }
 
 fn is_stream(headers: &HeaderMap) -> bool {

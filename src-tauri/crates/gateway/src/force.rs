@@ -65,6 +65,13 @@ impl Provider {
 
     /// Where it is asked for a path of a protocol.
     pub(crate) fn uri(&self, path_and_query: &str) -> Result<Uri, hyper::http::Error> {
+        // Ollama's own paths are beside its `/v1`, not beneath it.
+        let base = match self.spec.kind {
+            ProviderKind::Ollama if !path_and_query.starts_with("/v1") => {
+                self.path.strip_suffix("/v1").unwrap_or(&self.path)
+            }
+            _ => &self.path,
+        };
         let rest = match self.spec.kind {
             // `OpenAI`'s base URL ends in the `/v1` that the path begins with.
             ProviderKind::OpenAi => path_and_query.strip_prefix("/v1").unwrap_or(path_and_query),
@@ -77,7 +84,7 @@ impl Provider {
         Uri::builder()
             .scheme(self.scheme.clone())
             .authority(self.authority.clone())
-            .path_and_query(format!("{}{rest}", self.path))
+            .path_and_query(format!("{base}{rest}"))
             .build()
     }
 }
@@ -85,6 +92,8 @@ impl Provider {
 /// Who is to answer a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Chain {
+    /// Whether the caller named the provider itself.
+    pub(crate) named: bool,
     pub(crate) route: Option<Arc<RouteSpec>>,
     pub(crate) targets: Vec<(Target, Arc<Provider>)>,
 }
@@ -219,11 +228,13 @@ impl InForce {
                 return Err(mismatch(format!("no target of the route `{model}`")));
             }
             return Ok(Chain {
+                named: false,
                 route: Some(Arc::clone(route)),
                 targets,
             });
         }
-        let single = |provider: &Arc<Provider>, model: &str| Chain {
+        let single = |provider: &Arc<Provider>, model: &str, named| Chain {
+            named,
             route: None,
             targets: vec![(
                 Target {
@@ -240,7 +251,7 @@ impl InForce {
             if !able(&provider) {
                 return Err(mismatch(format!("`{model}`")));
             }
-            return Ok(single(provider, rest));
+            return Ok(single(provider, rest, true));
         }
         let mut candidates = self.providers.iter().filter(able);
         let Some(first) = candidates.next() else {
@@ -253,7 +264,7 @@ impl InForce {
             ));
         };
         if candidates.next().is_none() {
-            return Ok(single(first, model));
+            return Ok(single(first, model, true));
         }
         let able = || self.providers.iter().filter(able);
         let chosen = able()
@@ -262,7 +273,7 @@ impl InForce {
             // answers for itself whether it has it.
             .or_else(|| able().find(|provider| provider.spec.kind == protocol.home()))
             .unwrap_or(first);
-        Ok(single(chosen, model))
+        Ok(single(chosen, model, false))
     }
 
     /// Who gets what we do not understand: the first provider whose first language it is, else the first

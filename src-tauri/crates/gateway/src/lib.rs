@@ -44,13 +44,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use cockpit_model::traffic::{KeySpec, Target, TrafficSpec};
 use cockpit_model::{BreakerView, EventBody, Usd};
 use cockpit_resilience::breaker;
 use cockpit_resilience::budget::Each;
-use hyper::HeaderMap;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use crate::breakers::SharedBreakers;
 use crate::force::{InForce, Provider};
@@ -96,6 +97,8 @@ pub(crate) struct Shared {
     pub(crate) calls: Arc<dyn Calls>,
     pub(crate) standing: Arc<dyn Standing>,
     events: Arc<dyn Events>,
+    /// When each sort of refusal was last told.
+    told: Mutex<HashMap<&'static str, Instant>>,
     force: RwLock<Arc<InForce>>,
 }
 
@@ -136,15 +139,28 @@ impl Shared {
         Arc::clone(&self.force.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Somebody was not let in.
-    pub(crate) fn refused(&self, peer: IpAddr, headers: &HeaderMap, refusal: &refusal::Refusal) {
-        let _ = headers;
+    /// Somebody was not let in. Told once a minute for each reason: strangers may knock as often as they like.
+    pub(crate) fn refused(&self, peer: IpAddr, refusal: &refusal::Refusal) {
+        let now = Instant::now();
+        {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = told.insert(refusal.code, now);
+            if let Some(before) = before
+                && now.duration_since(before) < TELL_EVERY
+            {
+                told.insert(refusal.code, before);
+                return;
+            }
+        }
         self.events.publish(EventBody::Refused {
             code: refusal.code.to_owned(),
             from: peer.to_string(),
         });
     }
 }
+
+/// How often the same sort of refusal is told.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Why there is no gateway.
 #[derive(Debug)]
@@ -212,6 +228,7 @@ impl Gateway {
                 calls,
                 standing,
                 events,
+                told: Mutex::default(),
                 force: RwLock::new(Arc::new(InForce::empty(force.spec.clone()))),
             }),
             secrets,
@@ -279,6 +296,11 @@ impl Gateway {
             provider: provider.to_owned(),
             model: model.to_owned(),
         })
+    }
+
+    /// What of its settings cannot be used: secrets that could not be read, and whom that shuts out.
+    pub fn trouble(&self) -> Vec<String> {
+        self.shared.force().trouble.clone()
     }
 
     /// How full the waiting rooms are, by provider.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::Shared;
 use crate::body::Sending;
-use crate::force::{InForce, Provider};
+use crate::force::{InForce, Provider, ProviderKey};
 use crate::upstream;
 
 /// How often the lists are asked for.
@@ -77,6 +77,9 @@ pub(crate) async fn list(
     callers: &HeaderMap,
     ours: bool,
 ) -> Option<Vec<Value>> {
+    if matches!(provider.key, ProviderKey::Unreadable(_)) {
+        return None;
+    }
     // Ollama's list in `OpenAI`'s shape leaves out what nobody asks for.
     let path = "/v1/models";
     let mut headers = upstream::headers_for(provider, callers, ours, None);

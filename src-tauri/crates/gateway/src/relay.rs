@@ -31,6 +31,8 @@ pub(crate) struct Relay {
     /// Until the next piece must be here.
     timer: Pin<Box<Sleep>>,
     status: u16,
+    /// What is still to come of an unread answer that said how long it is.
+    owed: Option<u64>,
     flight: Option<Flight>,
     done: bool,
 }
@@ -58,12 +60,35 @@ impl Relay {
     ) -> Self {
         let first = Instant::now() + provider.spec.first_byte_timeout;
         Self {
+            owed: upstream.size_hint().exact(),
             upstream,
             meter,
             ready: VecDeque::new(),
             idle_timeout: provider.spec.idle_timeout,
             deadline,
             timer: Box::pin(sleep_until(first.min(deadline))),
+            status,
+            flight: None,
+            done: false,
+        }
+    }
+
+    /// One that is neither read nor accounted for.
+    pub(crate) fn unread(
+        upstream: Incoming,
+        status: u16,
+        idle_timeout: Duration,
+        whole: Duration,
+    ) -> Self {
+        let deadline = Instant::now() + whole;
+        Self {
+            owed: upstream.size_hint().exact(),
+            upstream,
+            meter: None,
+            ready: VecDeque::new(),
+            idle_timeout,
+            deadline,
+            timer: Box::pin(sleep_until((Instant::now() + idle_timeout).min(deadline))),
             status,
             flight: None,
             done: false,
@@ -111,6 +136,9 @@ impl Relay {
 
     fn take(&mut self, frame: Frame<Bytes>) {
         let Ok(data) = frame.into_data() else { return };
+        if let Some(owed) = &mut self.owed {
+            *owed = owed.saturating_sub(data.len() as u64);
+        }
         let next = Instant::now() + self.idle_timeout;
         self.timer.as_mut().reset(next.min(self.deadline));
         let Some(meter) = &mut self.meter else {
@@ -210,6 +238,15 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
+        // Whoever has all of an answer need not wait for its end: a client leaves after the end marker, and
+        // hyper after as many bytes as were announced.
+        let all = match &self.meter {
+            Some(meter) => meter.is_complete(),
+            None => self.owed == Some(0),
+        };
+        if all && self.ready.is_empty() {
+            self.ended();
+        }
         // What was used until the caller went is known from what has passed.
         self.read_so_far();
     }

@@ -54,6 +54,8 @@ pub(crate) struct Spend {
 
 #[derive(Debug)]
 struct Account {
+    /// What `limits` were made of.
+    rates: Vec<(Dimension, rate::Settings)>,
     limits: Limits,
     budget: Option<Budget>,
 }
@@ -97,6 +99,7 @@ impl Spend {
         let mut accounts = self.accounts();
         for (who, spent) in spent {
             let account = Account {
+                rates: Vec::new(),
                 limits: Limits::default(),
                 budget: Some(Budget::new(Each::default(), &periods, spent)),
             };
@@ -301,12 +304,15 @@ fn account<'a>(
         .filter_map(|(dimension, rate)| Some((dimension, rate?)))
         .collect()
     };
+    let rates = rates();
     let account = accounts.entry(who.clone()).or_insert_with(|| Account {
-        limits: Limits::new(&rates()),
+        rates: rates.clone(),
+        limits: Limits::new(&rates),
         budget: None,
     });
-    if account.limits.headroom(now).count() != rates().len() {
-        account.limits.reconfigure(&rates(), now);
+    if account.rates != rates {
+        account.limits.reconfigure(&rates, now);
+        account.rates = rates;
     }
     if caps != Each::default() {
         account

@@ -1,23 +1,29 @@
 //! What is not a request to a model: passed on as it is, and the list of models.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use cockpit_model::Timestamp;
+use cockpit_model::{Timestamp, Usd};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::Shared;
 use crate::body::{Outgoing, Sending};
 use crate::endpoint::Protocol;
-use crate::force::InForce;
+use crate::force::{InForce, ProviderKey};
 use crate::gate::Caller;
 use crate::refusal::Refusal;
 use crate::relay::Relay;
+use crate::spend::Wish;
 use crate::{models, upstream};
+
+/// How long what is passed on unread may say nothing.
+const LONGEST_SILENCE: Duration = Duration::from_mins(15);
+/// How long it may take in all.
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// Passes a request on to whoever speaks its protocol.
 pub(crate) async fn pass(
@@ -34,6 +40,36 @@ pub(crate) async fn pass(
             "no provider of this cockpit speaks this protocol; add one to [providers] in cockpit.toml",
         ));
     };
+    let name = &provider.spec.name;
+    if let ProviderKey::Unreadable(why) = &provider.key {
+        return Err(Refusal::new(
+            "provider_unavailable",
+            format!("`{name}` cannot be asked: {why}"),
+        ));
+    }
+    // What such a request costs is not known: whoever may not have every model, or has nothing left to
+    // spend, cannot have this either.
+    let key = caller.key.as_deref();
+    if let Some(key) = key.filter(|key| key.limits.models.is_some()) {
+        return Err(Refusal::new(
+            "policy_model",
+            format!(
+                "the key `{}` may only ask for certain models, and this names none",
+                key.name
+            ),
+        ));
+    }
+    if !provider.is_local() {
+        shared.spend.may_spend(&Wish {
+            key,
+            user: None,
+            agent: None,
+            common: &force.spec.limits,
+            budget: force.spec.budget,
+            tokens: 0,
+            cost: Usd::ZERO,
+        })?;
+    }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let ours = caller.key.is_some();
     let headers = upstream::headers_for(provider, &parts.headers, ours, None);
@@ -45,7 +81,6 @@ pub(crate) async fn pass(
         Sending::Through(body),
     )
     .map_err(|_| Refusal::new("caller_malformed_request", "the path cannot be passed on"))?;
-    let name = &provider.spec.name;
     let asked = tokio::time::timeout(provider.spec.timeout, shared.upstream.request(request)).await;
     let response = match asked {
         Err(_) => {
@@ -67,8 +102,8 @@ pub(crate) async fn pass(
     };
     let (mut head, incoming) = response.into_parts();
     upstream::strip_connection(&mut head.headers);
-    let deadline = Instant::now() + provider.spec.timeout;
-    let relay = Relay::new(incoming, None, provider, head.status.as_u16(), deadline);
+    // A model of 40 GB is pulled through here, and its digest checked in silence.
+    let relay = Relay::unread(incoming, head.status.as_u16(), LONGEST_SILENCE, LONGEST);
     let mut answer = Response::new(Outgoing::Relay(Box::new(relay)));
     *answer.status_mut() = head.status;
     *answer.headers_mut() = head.headers;
@@ -83,12 +118,18 @@ pub(crate) async fn list(
     protocol: Protocol,
     parts: &Parts,
 ) -> Response<Outgoing> {
-    let ours = caller.key.is_some();
     let able = || {
         let all = force.providers().iter();
         all.filter(|provider| protocol.spoken_by(provider.spec.kind))
     };
-    let asked = able().map(|provider| models::list(shared, provider, &parts.headers, ours));
+    // The caller's own key is for one of them at most.
+    let meant = force
+        .for_protocol(protocol)
+        .filter(|one| one.spec.kind == protocol.home());
+    let asked = able().map(|provider| {
+        let ours = caller.key.is_some() || !meant.is_some_and(|one| Arc::ptr_eq(one, provider));
+        models::list(shared, provider, &parts.headers, ours)
+    });
     let lists = futures_util::future::join_all(asked).await;
     let now = Timestamp::now();
     let mut all: Vec<Value> = force

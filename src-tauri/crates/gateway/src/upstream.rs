@@ -113,7 +113,7 @@ pub(crate) fn headers_for(
     headers
 }
 
-/// `ours`: what the caller sent is a key of this cockpit, which is nobody else's business.
+/// `ours`: what the caller sent is not for this provider: a key of this cockpit, or of another vendor.
 fn authorize(provider: &Provider, headers: &mut HeaderMap, ours: bool, dialect: Option<Dialect>) {
     const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
     let own = match &provider.key {
@@ -123,6 +123,8 @@ fn authorize(provider: &Provider, headers: &mut HeaderMap, ours: bool, dialect: 
     if ours || own.is_some() {
         headers.remove(AUTHORIZATION);
         headers.remove(&X_API_KEY);
+        headers.remove("api-key");
+        headers.remove("x-goog-api-key");
     }
     let Some(own) = own else { return };
     let compatible = matches!(

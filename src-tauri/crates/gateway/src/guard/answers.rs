@@ -21,13 +21,26 @@ pub(crate) fn judge(
         reading.finish_reason.as_deref(),
         Some("length" | "max_tokens" | "content_filter" | "refusal" | "load" | "unload")
     );
-    if !reading.saw_content && !reading.tool_calls && ended_well && !loads_only(dialect, asked) {
+    if !reading.saw_content
+        && !reading.tool_calls
+        && ended_well
+        && speaks(dialect)
+        && !loads_only(dialect, asked)
+    {
         return Some("provider_empty_answer");
     }
     if asked.json != JsonWanted::No && !reading.tool_calls && ended_well && !is_json(body) {
         return Some("provider_schema_mismatch");
     }
     None
+}
+
+/// Whether an answer has to say something: the continuation of a text may well be nothing.
+fn speaks(dialect: Dialect) -> bool {
+    !matches!(
+        dialect,
+        Dialect::OpenAiCompletions | Dialect::OllamaGenerate
+    )
 }
 
 /// Ollama loads or unloads a model when it is asked without a prompt.

@@ -6,7 +6,10 @@ pub(super) fn find<'w>(body: &[u8], words: &'w [String]) -> Option<&'w str> {
     if words.is_empty() {
         return None;
     }
-    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else {
+        // What cannot be looked through may hold anything.
+        return words.first().map(String::as_str);
+    };
     let mut found = None;
     strings(&value, &mut |text| {
         if found.is_none() {
@@ -52,6 +55,10 @@ mod tests {
         assert_eq!(found("Tell me of Project-X!"), Some("project-x"));
         assert_eq!(found("das ist GEHEIM"), Some("geheim"));
         assert_eq!(found("geheimnisvoll, project-xy"), None);
+        assert!(
+            find(br#"{"model":"m","x":1e999}"#, &words).is_some(),
+            "not readable"
+        );
         assert_eq!(
             find(br#"{"a":"\u0067eheim"}"#, &words),
             Some("geheim"),

@@ -130,6 +130,11 @@ impl StreamMeter {
         self.reader.reading().saw_content
     }
 
+    /// Whether the end of the answer has arrived, though the stream may go on.
+    pub fn is_complete(&self) -> bool {
+        self.reader.reading().complete
+    }
+
     /// The error that the stream told of, if it did.
     pub fn error(&self) -> Option<&ProviderError> {
         self.reader.reading().error.as_ref()
