@@ -43,7 +43,7 @@ export class Actions {
 
   /** Does it at once, or asks first where it takes something away. */
   request(service: Service, action: Action): void {
-    if (this.busy(service.name)) return;
+    if (this.blocked(service.name, action)) return;
     if (action === 'stop')
       this.question = stopQuestion(service, this.cockpit.services, () => this.go(service, action));
     else if (action === 'take_over')
@@ -51,9 +51,11 @@ export class Actions {
     else this.go(service, action);
   }
 
-  busy(name: string): boolean {
+  /** Whether an action must wait for the one under way. A stop waits for no start: it is how one is given up. */
+  blocked(name: string, action: Action): boolean {
     const pending = this.pending[name];
-    return pending !== undefined && !pending.done;
+    if (pending === undefined || pending.done) return false;
+    return action !== 'stop' || pending.action === 'stop';
   }
 
   private go(service: Service, action: Action): void {
@@ -61,15 +63,19 @@ export class Actions {
   }
 
   private async run(name: string, action: Action): Promise<void> {
-    this.set(name, { action, startedAt: Date.now(), done: false });
+    const mine: Pending = { action, startedAt: Date.now(), done: false };
+    this.set(name, mine);
     try {
       const path = `/api/services/${encodeURIComponent(name)}/${action}`;
       this.cockpit.takeService(await ask<Service>(this.cockpit.backend, 'POST', path));
+      if (this.pending[name] !== mine) return;
       this.set(name, { action, startedAt: Date.now(), done: true });
       setTimeout(() => {
         if (this.pending[name]?.done === true) this.set(name, null);
       }, DONE_MS);
     } catch (error) {
+      // A start that was given up for a stop has failed as it should.
+      if (this.pending[name] !== mine) return;
       this.set(name, null);
       this.fail(`${actionVerb(action)} ${name}`, error);
     }

@@ -75,6 +75,29 @@ describe('a restart', () => {
 });
 
 describe('a stop', () => {
+  it('gives up a start that does not come to its end, and says nothing of that', async () => {
+    const { backend, actions } = setup();
+    let giveUp: (reason: Error) => void = () => undefined;
+    backend.answers.set(
+      'POST /api/services/old/start',
+      () => new Promise<Answer>((_, reject) => (giveUp = reject)),
+    );
+    backend.on('POST /api/services/old/stop', service({ name: 'old', state: 'stopped', actions: ['start'] }));
+    const old = service({ name: 'old', state: 'starting', actions: ['stop'] });
+    actions.request(old, 'start');
+    actions.request(old, 'restart');
+    actions.request(old, 'stop');
+    actions.question?.run();
+    giveUp(new Unreachable('old was stopped before it was ready'));
+    await settle();
+    expect(backend.requests.map((one) => one.path)).toEqual([
+      '/api/services/old/start',
+      '/api/services/old/stop',
+    ]);
+    expect(actions.notices).toEqual([]);
+    expect(actions.pending['old']?.done).toBe(true);
+  });
+
   it('asks first and names who depends on it, but only who runs', async () => {
     const { backend, cockpit, actions } = setup();
     backend.on('POST /api/services/db/stop', service({ name: 'db', state: 'stopped', actions: ['start'] }));
