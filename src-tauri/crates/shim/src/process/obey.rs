@@ -104,6 +104,8 @@ impl Shim {
         if !is_signal(spawn.stop) {
             return self.refuse(Command::Spawn, no_signal(spawn.stop));
         }
+        // Before there is a child: what it writes at once must not look older than itself.
+        let since_micros = unix_nanos() / 1000;
         let child = match spawn::spawn(&spawn, &self.marker) {
             Ok(child) => child,
             Err(error) => {
@@ -123,7 +125,7 @@ impl Shim {
         self.pump.attach(child.stdout, child.stderr);
         self.label = spawn.label;
         self.stop = spawn.stop;
-        self.since_micros = unix_nanos() / 1000;
+        self.since_micros = since_micros;
         self.step(Input::Spawned(leader), received);
         self.tell(&FromShim::Started(Started {
             pid: leader.pid,
