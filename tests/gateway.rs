@@ -10,8 +10,12 @@
 
 mod support;
 
-use cockpit_model::BreakerView;
+use std::pin::pin;
+
+use cockpit_model::{BreakerView, Problem};
+use futures_util::{Stream, StreamExt as _};
 use serde_json::{Value, json};
+use studio_cockpit::cli::client::Message;
 use support::{Cockpit, exe, free_port};
 
 /// An Ollama and an `OpenAI` under our own supervision, and the gateway before them.
@@ -87,6 +91,21 @@ impl Stack {
     }
 }
 
+/// What a reader of the stream is told of calls next.
+async fn told_of_calls(stream: impl Stream<Item = Result<Message, Problem>>) -> Value {
+    let mut stream = pin!(stream);
+    let waiting = async {
+        loop {
+            let message = stream.next().await.expect("the stream goes on").unwrap();
+            if message.event == "calls" {
+                return serde_json::from_str(&message.data).unwrap();
+            }
+        }
+    };
+    let told = tokio::time::timeout(support::PATIENCE, waiting).await;
+    told.expect("calls are told")
+}
+
 fn header(answer: &reqwest::Response, name: &str) -> String {
     let value = answer.headers().get(name);
     value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
@@ -95,10 +114,17 @@ fn header(answer: &reqwest::Response, name: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_answered_accounted_for_and_remembered() {
     let mut stack = Stack::start().await;
+    let client = stack.cockpit.client();
+    let looking = client.stream("/api/events/stream", None).await.unwrap();
     let answer = stack.ask("chat", "ada").await;
     assert_eq!(answer.status(), 200);
     assert_eq!(header(&answer, "x-cockpit-target"), "openai/gpt-4o");
     let id = header(&answer, "x-cockpit-call-id");
+    let told = told_of_calls(looking).await;
+    assert_eq!(
+        (&told["ended"], &told["newest"][0]["id"]),
+        (&json!(1), &json!(id))
+    );
     let said: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
     assert_eq!(stack.ask("ollama/llama3.2", "bob").await.status(), 200);
     assert_eq!(stack.ask("openai/gpt-4o!400", "ada").await.status(), 400);

@@ -13,6 +13,7 @@
 mod adapters;
 mod cockpit;
 mod demo;
+mod ended;
 mod folder;
 mod follow;
 mod pulse;
@@ -112,6 +113,8 @@ struct Engine {
     telemetry: Telemetry,
     /// Every request to a model.
     ledger: Ledger,
+    /// Who else hears of them.
+    ended: Arc<ended::Ended>,
     /// The open gateway. Held while it is opened or closed.
     traffic: tokio::sync::Mutex<Option<traffic::Open>>,
     /// The same, for questions that must not wait.
@@ -267,6 +270,7 @@ fn open(
         config_path,
         adapters: adapters::Adapters::new(home.clone()),
         home,
+        ended: Arc::new(ended::Ended::new(bus.clone())),
         bus,
         state: Arc::new(state),
         state_trouble: match &state_opened {

@@ -93,6 +93,9 @@ fn beat(engine: &Engine, sampler: &mut Sampler, elapsed: Duration) {
     engine.publish(EventBody::Host {
         host: Box::new(sample),
     });
+    if let Some(calls) = engine.ended.told() {
+        engine.publish(calls);
+    }
 }
 
 fn watched(engine: &Engine, supervisor: &Supervisor) -> Vec<Watched> {

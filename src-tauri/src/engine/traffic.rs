@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::ended::Ended;
 use super::{Engine, publish, whole};
 
 /// The open gateway.
@@ -120,7 +121,10 @@ async fn begin(engine: &Arc<Engine>, spec: &TrafficSpec) -> Result<Open, String>
         telemetry: engine.telemetry.clone(),
     };
     let parts = cockpit_gateway::Parts {
-        calls: Arc::new(Written(engine.ledger.clone())),
+        calls: Arc::new(Written {
+            ledger: engine.ledger.clone(),
+            ended: Arc::clone(&engine.ended),
+        }),
         standing: Arc::new(Seen(Arc::downgrade(engine))),
         secrets: Arc::new(Kept(Arc::downgrade(engine))),
         events: Arc::new(told),
@@ -170,11 +174,15 @@ async fn spent(ledger: Ledger) -> Vec<(Who, Each<Usd>)> {
         .unwrap_or_default()
 }
 
-struct Written(Ledger);
+struct Written {
+    ledger: Ledger,
+    ended: Arc<Ended>,
+}
 
 impl Calls for Written {
     fn record(&self, call: Call) {
-        self.0.record(call);
+        self.ended.note(&call);
+        self.ledger.record(call);
     }
 }
 
