@@ -1,0 +1,87 @@
+//! What is handed on: an answer with all that is said about it.
+
+use bytes::Bytes;
+use cockpit_metering::wire::Reading;
+use cockpit_model::Outcome;
+use cockpit_model::traffic::Target;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use crate::body::Outgoing;
+use crate::flight::Flight;
+use crate::relay::Relay;
+use crate::room::Place;
+
+/// An answer that is good, or the best there is.
+pub(super) enum Answer {
+    Whole(Head, Bytes),
+    Stream(Head, Box<Relay>),
+}
+
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+}
+
+/// An answer with all that is said about it.
+pub(super) struct Sent {
+    pub(super) answer: Answer,
+    pub(super) attempts: u32,
+    pub(super) target: Option<(Target, bool)>,
+    pub(super) limits: HeaderMap,
+    /// The error it is written down as, of one that is handed on for want of a better.
+    pub(super) code: Option<&'static str>,
+    pub(super) reading: Option<Reading>,
+    pub(super) place: Option<Place>,
+}
+
+impl Sent {
+    pub(super) fn go(self, mut flight: Flight) -> Response<Outgoing> {
+        let (head, body) = match self.answer {
+            Answer::Whole(head, bytes) => {
+                if let Some(reading) = &self.reading {
+                    flight.used(reading);
+                }
+                let outcome = if self.code.is_some() {
+                    Outcome::Error
+                } else {
+                    Outcome::Ok
+                };
+                flight.finish(outcome, head.status.as_u16(), self.code);
+                (head, Outgoing::full(bytes))
+            }
+            Answer::Stream(head, relay) => {
+                if let Some(call) = flight.call() {
+                    call.streamed = true;
+                }
+                if relay.saw_content() {
+                    flight.first_piece();
+                }
+                flight.keep(self.place);
+                (head, Outgoing::Relay(Box::new(relay.carry(flight))))
+            }
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        let headers = response.headers_mut();
+        headers.extend(self.limits);
+        headers.insert(
+            HeaderName::from_static("x-cockpit-attempts"),
+            HeaderValue::from(self.attempts),
+        );
+        if let Some((target, fallback)) = self.target {
+            put(headers, "x-cockpit-target", &target.to_string());
+            if fallback {
+                put(headers, "x-cockpit-fallback", "true");
+            }
+        }
+        response
+    }
+}
+
+pub(super) fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}

@@ -1,0 +1,285 @@
+//! One target, asked once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cockpit_metering::wire::{Reading, StreamMeter, read_answer, splice};
+use cockpit_model::Timestamp;
+use cockpit_model::traffic::Target;
+use cockpit_resilience::retry::{self, AttemptEnd};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use tokio::time::{Instant, timeout_at};
+
+use super::answer::{Answer, Head};
+use super::attempts::Attempts;
+use super::bodies::{Gathering, gather, joined};
+use crate::body::Sending;
+use crate::flight::Blame;
+use crate::force::Provider;
+use crate::relay::{Beginning, Relay};
+use crate::{guard, upstream};
+
+/// The largest answer that is looked at as a whole before it goes on; of a larger one the rest goes
+/// through unread.
+const LARGEST_WHOLE: usize = 8 << 20;
+/// What of an error's body is kept to be handed on.
+const LARGEST_ERROR: usize = 1 << 20;
+
+/// What came of asking one target.
+pub(super) struct Attempted {
+    pub(super) end: AttemptEnd,
+    pub(super) code: &'static str,
+    pub(super) blame: Blame,
+    /// What can be handed on when nobody does better.
+    pub(super) answer: Option<Answer>,
+}
+
+impl Attempts<'_> {
+    /// Asks one target.
+    pub(super) async fn attempt(
+        &self,
+        target: &Target,
+        provider: &Arc<Provider>,
+        elsewhere: bool,
+        deadline: Instant,
+    ) -> Result<(Answer, Option<Reading>), Attempted> {
+        let dialect = self.request.dialect;
+        // The caller's own key goes to whom the caller meant, and to nobody whom we chose instead.
+        let meant = provider.spec.kind == self.request.protocol.home() || self.chain.named;
+        let ours = self.request.caller.key.is_some() || elsewhere || !meant;
+        let inject = self.asked.streams(dialect)
+            && dialect.wants_include_usage()
+            && !self.asked.include_usage;
+        let body = splice::rewrite(
+            self.body,
+            &splice::Changes {
+                model: (self.asked.model.as_deref() != Some(&target.model))
+                    .then_some(&target.model),
+                include_usage: inject,
+            },
+        )
+        .unwrap_or_else(|_| self.body.clone());
+        let path = self
+            .request
+            .parts
+            .uri
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
+        let headers =
+            upstream::headers_for(provider, &self.request.parts.headers, ours, Some(dialect));
+        let sending = upstream::request(
+            provider,
+            &self.request.parts.method,
+            path,
+            headers,
+            Sending::full(body),
+        )
+        .map_err(|_| unreachable_target())?;
+        // The first byte of an answer that is not streamed comes when all of it is written.
+        let first = if self.asked.streams(dialect) {
+            Instant::now() + provider.spec.first_byte_timeout
+        } else {
+            deadline
+        };
+        let response = match timeout_at(
+            first.min(deadline),
+            self.request.shared.upstream.request(sending),
+        )
+        .await
+        {
+            Err(_) => return Err(late(None)),
+            Ok(Err(error)) => {
+                tracing::debug!(%target, error = %chain_of(&error), "no answer");
+                return Err(unreachable_target());
+            }
+            Ok(Ok(response)) => response,
+        };
+        let (parts, incoming) = response.into_parts();
+        let mut headers = parts.headers;
+        upstream::strip_connection(&mut headers);
+        let head = Head {
+            status: parts.status,
+            headers,
+        };
+        if !head.status.is_success() {
+            return Err(refused(head, incoming, deadline).await);
+        }
+        if head.headers.contains_key(CONTENT_ENCODING) {
+            // Compressed though nobody asked for it: it goes through unread.
+            let relay = Relay::new(incoming, None, provider, head.status.as_u16(), deadline);
+            return Ok((Answer::Stream(head, Box::new(relay)), None));
+        }
+        if is_stream(&head.headers) {
+            return self
+                .stream(head, incoming, provider, deadline, inject)
+                .await;
+        }
+        self.whole(head, incoming, provider, deadline).await
+    }
+
+    async fn stream(
+        &self,
+        mut head: Head,
+        incoming: Incoming,
+        provider: &Arc<Provider>,
+        deadline: Instant,
+        inject: bool,
+    ) -> Result<(Answer, Option<Reading>), Attempted> {
+        let mut meter = StreamMeter::new(self.request.dialect);
+        if inject {
+            meter = meter.dropping_usage();
+            head.headers.remove(CONTENT_LENGTH);
+        }
+        let mut relay = Relay::new(
+            incoming,
+            Some(meter),
+            provider,
+            head.status.as_u16(),
+            deadline,
+        );
+        let beginning = relay.begin().await;
+        let answer = Answer::Stream(head, Box::new(relay));
+        match beginning {
+            Beginning::Good => Ok((answer, None)),
+            Beginning::Failed => Err(Attempted {
+                end: AttemptEnd::Status {
+                    status: 500,
+                    retry_after: None,
+                },
+                code: "provider_stream_error",
+                blame: Blame::Target(None),
+                answer: Some(answer),
+            }),
+            Beginning::Broken => Err(Attempted {
+                end: AttemptEnd::Network,
+                code: "provider_stream_broken",
+                blame: Blame::Target(None),
+                answer: None,
+            }),
+            Beginning::Late => Err(late(None)),
+        }
+    }
+
+    async fn whole(
+        &self,
+        mut head: Head,
+        incoming: Incoming,
+        provider: &Arc<Provider>,
+        deadline: Instant,
+    ) -> Result<(Answer, Option<Reading>), Attempted> {
+        let (read, rest) = match gather(
+            incoming,
+            LARGEST_WHOLE,
+            deadline,
+            provider.spec.idle_timeout,
+        )
+        .await
+        {
+            Ok(gathered) => gathered,
+            Err(Gathering::Late) => return Err(late(None)),
+            Err(Gathering::Broken) => {
+                return Err(Attempted {
+                    end: AttemptEnd::InvalidAnswer,
+                    code: "provider_answer_cut",
+                    blame: Blame::Target(None),
+                    answer: None,
+                });
+            }
+        };
+        if let Some(rest) = rest {
+            // Too large to be looked at: it goes through as it comes.
+            let relay =
+                Relay::new(rest, None, provider, head.status.as_u16(), deadline).after(read);
+            return Ok((Answer::Stream(head, Box::new(relay)), None));
+        }
+        let bytes = joined(read);
+        head.headers.remove(CONTENT_LENGTH);
+        let reading = read_answer(self.request.dialect, &bytes);
+        let Some(code) = guard::judge_answer(self.request.dialect, &reading, self.asked, &bytes)
+        else {
+            return Ok((Answer::Whole(head, bytes), Some(reading)));
+        };
+        Err(Attempted {
+            end: AttemptEnd::InvalidAnswer,
+            code,
+            blame: Blame::Target(None),
+            answer: Some(Answer::Whole(head, bytes)),
+        })
+    }
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or("");
+    kind.starts_with("text/event-stream") || kind.starts_with("application/x-ndjson")
+}
+
+fn unreachable_target() -> Attempted {
+    Attempted {
+        end: AttemptEnd::Network,
+        code: "provider_unreachable",
+        blame: Blame::Target(None),
+        answer: None,
+    }
+}
+
+fn late(answer: Option<Answer>) -> Attempted {
+    Attempted {
+        end: AttemptEnd::Timeout,
+        code: "provider_timeout",
+        blame: Blame::Target(None),
+        answer,
+    }
+}
+
+/// An answer that is no success.
+async fn refused(mut head: Head, incoming: Incoming, deadline: Instant) -> Attempted {
+    let status = head.status.as_u16();
+    let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let retry_after = retry::retry_after(
+        text("retry-after-ms"),
+        text("retry-after"),
+        Timestamp::now(),
+    );
+    let (code, blame) = match status {
+        401 | 403 => ("provider_unauthorized", Blame::Target(None)),
+        402 => ("provider_unpaid", Blame::Target(None)),
+        404 => ("caller_unknown_model", Blame::Other),
+        408 => ("provider_timeout", Blame::Target(retry_after)),
+        429 => ("provider_rate_limited", Blame::Target(retry_after)),
+        529 => ("provider_overloaded", Blame::Target(retry_after)),
+        500..=599 => ("provider_error", Blame::Target(retry_after)),
+        _ => ("caller_refused", Blame::Other),
+    };
+    let gathered = gather(incoming, LARGEST_ERROR, deadline, Duration::from_secs(10)).await;
+    head.headers.remove(CONTENT_LENGTH);
+    let answer = match gathered {
+        Ok((read, None)) => Some(Answer::Whole(head, joined(read))),
+        // Its body is lost, or endless: ours says what happened.
+        _ => None,
+    };
+    Attempted {
+        end: AttemptEnd::Status {
+            status,
+            retry_after,
+        },
+        code,
+        blame,
+        answer,
+    }
+}
+
+/// An error with what lies beneath it.
+fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut beneath = error.source();
+    while let Some(error) = beneath {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        beneath = error.source();
+    }
+    text
+}

@@ -1,0 +1,217 @@
+//! The chain of a request's targets, asked in turn by a plan.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cockpit_metering::wire::{Reading, Request as Asked};
+use cockpit_model::traffic::Target;
+use cockpit_resilience::retry::{self, AttemptEnd, Plan, Step, Why};
+use hyper::header::HeaderMap;
+use tokio::time::{Instant, timeout_at};
+
+use super::Request;
+use super::answer::{Answer, Sent};
+use super::attempt::Attempted;
+use crate::flight::{Blame, Flight};
+use crate::force::{Chain, ProviderKey};
+use crate::refusal::Refusal;
+use crate::room::Place;
+
+/// The attempts of one request.
+pub(super) struct Attempts<'a> {
+    pub(super) request: &'a Request,
+    pub(super) chain: &'a Chain,
+    pub(super) asked: &'a Asked<'a>,
+    pub(super) body: &'a Bytes,
+    /// Whether models that cost money may be asked.
+    pub(super) paid: bool,
+}
+
+impl Attempts<'_> {
+    pub(super) async fn run(self, flight: &mut Flight) -> Result<Sent, Refusal> {
+        let shared = &self.request.shared;
+        let targets = &self.chain.targets;
+        let origin = self.request.started;
+        let whole = targets
+            .first()
+            .map_or(Duration::ZERO, |(_, one)| one.spec.timeout);
+        let mut plan = Plan::new(retry::Settings::default(), targets.len(), whole);
+        let mut why_not = self.skip_unusable(&mut plan, origin);
+        let mut last: Option<Attempted> = None;
+        loop {
+            match plan.next(origin.elapsed()) {
+                Step::Wait(wait) => tokio::time::sleep(wait).await,
+                Step::Fail(why) => return self.failed(flight, why, last, &why_not),
+                Step::Try { target: index, .. } => {
+                    let Some((target, provider)) = targets.get(index) else {
+                        plan.skip(index, None, origin.elapsed());
+                        continue;
+                    };
+                    let place = match shared.rooms.room(provider) {
+                        Some(room) => {
+                            match in_time(origin + whole, room.enter(&provider.spec.name)).await {
+                                Ok(place) => Some(place),
+                                Err(refusal) if targets.len() == 1 => return Err(refusal),
+                                Err(refusal) => {
+                                    why_not = refusal.message;
+                                    plan.skip(index, refusal.retry_after, origin.elapsed());
+                                    continue;
+                                }
+                            }
+                        }
+                        None => None,
+                    };
+                    let permit = match shared.breakers.try_acquire(target) {
+                        Ok(permit) => permit,
+                        Err(open) => {
+                            why_not = format!("`{target}`: {}", open.cause);
+                            plan.skip(index, Some(open.retry_after), origin.elapsed());
+                            continue;
+                        }
+                    };
+                    flight.asked(target, provider, permit, index > 0);
+                    let first = targets.first().map(|(first, _)| &first.provider);
+                    let elsewhere = first != Some(&target.provider);
+                    match self
+                        .attempt(target, provider, elsewhere, origin + whole)
+                        .await
+                    {
+                        Ok((answer, reading)) => {
+                            if matches!(answer, Answer::Whole(..)) {
+                                flight.attempt_ended(Blame::None, "");
+                            }
+                            return Ok(self.sent(flight, answer, reading, None, place));
+                        }
+                        Err(attempted) => {
+                            flight.attempt_ended(attempted.blame, attempted.code);
+                            plan.ended(attempted.end, origin.elapsed(), rand::random());
+                            last = Some(attempted);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn sent(
+        &self,
+        flight: &mut Flight,
+        answer: Answer,
+        reading: Option<Reading>,
+        code: Option<&'static str>,
+        place: Option<Place>,
+    ) -> Sent {
+        let (attempts, target) = flight.call().map_or((0, None), |call| {
+            let target = Target {
+                provider: call.provider.clone(),
+                model: call.model.clone(),
+            };
+            (
+                call.attempts,
+                (call.attempts > 0).then_some((target, call.fallback)),
+            )
+        });
+        Sent {
+            answer,
+            attempts,
+            target,
+            limits: HeaderMap::new(),
+            code,
+            reading,
+            place,
+        }
+    }
+
+    /// Passes over whoever cannot be asked now; says why of the last.
+    fn skip_unusable(&self, plan: &mut Plan, origin: Instant) -> String {
+        let shared = &self.request.shared;
+        let mut why = String::new();
+        for (index, (target, provider)) in self.chain.targets.iter().enumerate() {
+            let now = origin.elapsed();
+            if !self.paid && !provider.is_local() {
+                plan.skip(index, None, now);
+                why = format!("`{target}` costs money, and the budget is spent");
+            } else if let ProviderKey::Unreadable(reason) = &provider.key {
+                plan.skip(index, None, now);
+                why = format!("`{target}` cannot be asked: {reason}");
+            } else if let Some(reason) = provider
+                .spec
+                .service
+                .as_deref()
+                .and_then(|service| shared.standing.down(service))
+            {
+                plan.skip(index, Some(Duration::from_secs(5)), now);
+                why = format!("`{target}` is down: {reason}");
+            } else if let Err(open) = shared.breakers.peek(target) {
+                plan.skip(index, Some(open.retry_after), now);
+                why = format!("`{target}`: {}", open.cause);
+            }
+        }
+        why
+    }
+
+    fn failed(
+        &self,
+        flight: &mut Flight,
+        why: Why,
+        last: Option<Attempted>,
+        why_not: &str,
+    ) -> Result<Sent, Refusal> {
+        let Some(last) = last else {
+            let retry_after = match why {
+                Why::NoTarget { retry_after } => retry_after,
+                _ => None,
+            };
+            let model = flight.call().and_then(|call| call.requested_model.clone());
+            return Err(Refusal::new(
+                "provider_unavailable",
+                format!(
+                    "nobody can be asked for `{}` now: {why_not}",
+                    model.unwrap_or_default()
+                ),
+            )
+            .retry_after(retry_after.or(Some(Duration::from_secs(1)))));
+        };
+        if let Some(answer) = last.answer {
+            // What the provider itself says is the best answer there is.
+            return Ok(self.sent(flight, answer, None, Some(last.code), None));
+        }
+        let target = flight
+            .call()
+            .map(|call| call.target.clone())
+            .unwrap_or_default();
+        let what = match last.end {
+            AttemptEnd::Timeout => "did not answer in time",
+            AttemptEnd::InvalidAnswer => "gave an answer that does not hold",
+            _ => "could not be reached",
+        };
+        let retry_after = match why {
+            Why::HandBack { retry_after } => Some(retry_after),
+            _ => None,
+        };
+        Err(Refusal::new(
+            match last.end {
+                AttemptEnd::Timeout => "provider_timeout",
+                AttemptEnd::InvalidAnswer => "provider_invalid_answer",
+                _ => "provider_unreachable",
+            },
+            format!("`{target}` {what}"),
+        )
+        .retry_after(retry_after))
+    }
+}
+
+/// A wait for a place, no longer than the request may take.
+async fn in_time(
+    deadline: Instant,
+    entering: impl Future<Output = Result<Place, Refusal>>,
+) -> Result<Place, Refusal> {
+    timeout_at(deadline, entering).await.unwrap_or_else(|_| {
+        Err(Refusal::new(
+            "gateway_queue_timeout",
+            "no place became free before the request's time was up; try again later",
+        )
+        .retry_after(Some(Duration::from_secs(5))))
+    })
+}

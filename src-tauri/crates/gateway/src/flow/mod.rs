@@ -1,0 +1,236 @@
+//! One request to a model, from its head to the begin of its answer.
+//!
+//! ```text
+//! head ─► gate ─► body ─► chain ─► guard ─► limits, budget ─► cache ─► attempts ─► relay ─► Call
+//! ```
+//!
+//! Here it is steered; its body is read in [`bodies`], the chain of its targets walked in [`attempts`], one of
+//! them asked in [`attempt`], and what came of it handed on in [`answer`](mod@answer).
+//!
+//! Whatever way it takes, one [`Call`] is written down ([`Flight`]).
+
+mod answer;
+mod attempt;
+mod attempts;
+mod bodies;
+
+use std::sync::Arc;
+
+use cockpit_metering::price::Tokens;
+use cockpit_metering::wire::{Dialect, Request as Asked};
+use cockpit_model::{Call, CallSource, Outcome, Timestamp, Usd};
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::header::HeaderMap;
+use hyper::http::request::Parts;
+use tokio::time::Instant;
+
+use self::answer::{Sent, put};
+use self::attempts::Attempts;
+use crate::Shared;
+use crate::body::Outgoing;
+use crate::endpoint::{Protocol, operation};
+use crate::flight::Flight;
+use crate::force::{Chain, InForce};
+use crate::gate::Caller;
+use crate::guard;
+use crate::refusal::Refusal;
+use crate::spend::Wish;
+
+/// The longest name of a model, in bytes.
+const LONGEST_NAME: usize = 512;
+/// What an answer is assumed to be where the caller sets no limit: a reservation, settled later.
+const USUAL_OUTPUT: u64 = 500;
+/// What no answer is longer than, whatever its caller allows.
+const MOST_OUTPUT: u64 = 1_000_000;
+
+/// What a request is about.
+pub(crate) struct Request {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) force: Arc<InForce>,
+    pub(crate) caller: Caller,
+    pub(crate) parts: Parts,
+    pub(crate) protocol: Protocol,
+    pub(crate) dialect: Dialect,
+    pub(crate) started: Instant,
+}
+
+/// Answers a request to a model.
+pub(crate) async fn answer(request: Request, body: Incoming) -> Response<Outgoing> {
+    let at = Timestamp::now();
+    let protocol = request.protocol;
+    let mut flight = Flight::new(
+        Arc::clone(&request.shared),
+        request.started,
+        draft(&request, at),
+    );
+    let id = flight.id().to_owned();
+    let mut response = match steer(&request, body, &mut flight).await {
+        Ok(sent) => sent.go(flight),
+        Err(refusal) => {
+            let response = refusal.answer(protocol);
+            flight.finish(Outcome::Error, refusal.status.as_u16(), Some(refusal.code));
+            response
+        }
+    };
+    put(response.headers_mut(), "x-cockpit-call-id", &id);
+    response
+}
+
+fn draft(request: &Request, at: Timestamp) -> Call {
+    let headers = &request.parts.headers;
+    let text = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?.trim();
+        (!value.is_empty()).then(|| short(value))
+    };
+    Call {
+        id: crate::call_id::new(at),
+        at,
+        source: CallSource::Gateway,
+        provider: String::new(),
+        model: String::new(),
+        target: String::new(),
+        requested_model: None,
+        route: None,
+        operation: operation(request.dialect),
+        outcome: Outcome::Error,
+        error: None,
+        status: None,
+        finish_reason: None,
+        user: text("x-cockpit-user"),
+        agent: text("x-cockpit-agent"),
+        key: request.caller.key.as_ref().map(|key| key.name.clone()),
+        tags: text("x-cockpit-tags")
+            .map(|tags| {
+                let tags = tags.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+                tags.take(16).map(str::to_owned).collect()
+            })
+            .unwrap_or_default(),
+        input_tokens: None,
+        output_tokens: None,
+        cached_input_tokens: None,
+        cache_write_tokens: None,
+        latency_ms: None,
+        ttft_ms: None,
+        streamed: false,
+        attempts: 0,
+        fallback: false,
+        cache_hit: false,
+        cost_usd: None,
+        price_version: None,
+    }
+}
+
+/// A name as it is kept: callers choose them.
+fn short(text: &str) -> String {
+    text.chars().take(256).collect()
+}
+
+async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result<Sent, Refusal> {
+    let Request { shared, force, .. } = request;
+    let body = bodies::read(body).await?;
+    let asked = Asked::read(&body)
+        .map_err(|error| Refusal::new("caller_malformed_request", error.to_string()))?;
+    let Some(model) = asked.model.as_deref() else {
+        return Err(Refusal::new(
+            "caller_malformed_request",
+            "the request names no model; add `model`",
+        ));
+    };
+    if model.len() > LONGEST_NAME {
+        return Err(Refusal::new(
+            "caller_unknown_model",
+            format!("no model has a name of {} bytes", model.len()),
+        ));
+    }
+    if let Some(call) = flight.call() {
+        call.requested_model = Some(short(model));
+        if call.user.is_none() {
+            call.user = asked.user.as_deref().map(short);
+        }
+        // Until a target is asked, this is what is known.
+        call.model = short(model);
+    }
+    let chain = force.chain(
+        model,
+        request.dialect,
+        request.protocol,
+        |provider, model| shared.models.has(provider, model),
+    )?;
+    if let Some(call) = flight.call() {
+        call.route = chain.route.as_ref().map(|route| route.name.clone());
+        if let Some((target, _)) = chain.targets.first() {
+            call.provider.clone_from(&target.provider);
+            call.model.clone_from(&target.model);
+            call.target = target.to_string();
+        }
+    }
+    let rules = force.rules(&chain);
+    let key = request.caller.key.as_deref();
+    guard::policy(key, model, &chain, &asked, rules)?;
+    guard::prompt(&body, rules)?;
+
+    let user = flight.call().and_then(|call| call.user.clone());
+    let agent = flight.call().and_then(|call| call.agent.clone());
+    let output = asked.max_tokens.unwrap_or(USUAL_OUTPUT).min(MOST_OUTPUT);
+    let input = asked.estimated_input_tokens();
+    let wish = Wish {
+        key,
+        user: user.as_deref(),
+        agent: agent.as_deref(),
+        common: &force.spec.limits,
+        budget: force.spec.budget,
+        tokens: input.saturating_add(output),
+        cost: dearest(shared, &chain, input, output),
+    };
+    let local = chain.targets.iter().any(|(_, one)| one.is_local());
+    let costly = chain.targets.iter().any(|(_, one)| !one.is_local());
+    let free = Wish {
+        cost: Usd::ZERO,
+        ..wish
+    };
+    // A price that is not known is no reason to go on when everything is spent.
+    let may_pay = if costly {
+        shared.spend.may_spend(&wish)
+    } else {
+        Ok(())
+    };
+    let reserved = may_pay.and_then(|()| shared.spend.reserve(&wish));
+    let (held, paid) = match reserved {
+        Ok(held) => (held, true),
+        // Models on this machine go on.
+        Err(refusal) if local && refusal.code == "policy_budget_exhausted" => {
+            (shared.spend.reserve(&free)?, false)
+        }
+        Err(refusal) => return Err(refusal),
+    };
+    flight.hold(held);
+    let mut limits = HeaderMap::new();
+    shared.spend.headers(&wish, &mut limits);
+
+    let attempts = Attempts {
+        request,
+        chain: &chain,
+        asked: &asked,
+        body: &body,
+        paid,
+    };
+    let mut sent = attempts.run(flight).await?;
+    sent.limits = limits;
+    Ok(sent)
+}
+
+fn dearest(shared: &Shared, chain: &Chain, input: u64, output: u64) -> Usd {
+    let tokens = Tokens {
+        input,
+        output,
+        ..Tokens::default()
+    };
+    chain
+        .targets
+        .iter()
+        .filter_map(|(target, provider)| shared.prices.cost(provider, &target.model, None, &tokens))
+        .map(|(cost, _)| cost)
+        .max()
+        .unwrap_or(Usd::ZERO)
+}
