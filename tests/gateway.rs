@@ -141,6 +141,27 @@ async fn a_request_is_answered_accounted_for_and_remembered() {
     assert_eq!(failed["calls"].as_array().unwrap().len(), 1);
     assert_eq!(failed["calls"][0]["error"], "caller_refused");
 
+    let at = first["at"].as_str().unwrap();
+    let until = stack.get(&format!("/api/calls?until={at}")).await;
+    assert_eq!(
+        until["calls"].as_array().unwrap().len(),
+        0,
+        "the end is excluded"
+    );
+    let seen = stack.get("/api/gateway").await;
+    assert_eq!(
+        seen["listen"],
+        json!(format!("127.0.0.1:{}", stack.gateway))
+    );
+    assert_eq!(
+        (&seen["open"], &seen["needs_key"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(
+        seen["routes"][0]["targets"],
+        json!(["openai/gpt-4o", "ollama/llama3.2"])
+    );
+
     let usage = stack.get("/api/usage?window=1h&group_by=model").await;
     let totals = &usage["totals"];
     assert_eq!(

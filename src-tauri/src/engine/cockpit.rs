@@ -13,8 +13,8 @@ use cockpit_model::spec::Kind;
 use cockpit_model::usage::Usage;
 use cockpit_model::verdict::{ConfigState, Counts, EngineInfo};
 use cockpit_model::{
-    Action, BreakerView, Call, Code, Event, EventBody, Mark, Problem, Service, Status, Timestamp,
-    Verdict,
+    Action, BreakerView, Call, Code, Event, EventBody, GatewayView, Mark, Problem, Service, Status,
+    Timestamp, Verdict,
 };
 use cockpit_platform::login;
 use cockpit_store::{CallFilter, CallsQuery, UsageQuery};
@@ -303,8 +303,8 @@ impl Cockpit for Door {
         blocking(move || {
             let now = Timestamp::now();
             let query = UsageQuery {
-                from: back(now, asked.window),
-                to: just_after(now),
+                from: back(asked.until.unwrap_or(now), asked.window),
+                to: asked.until.unwrap_or_else(|| just_after(now)),
                 step: asked.step,
                 group_by: asked.group_by,
             };
@@ -318,8 +318,8 @@ impl Cockpit for Door {
         blocking(move || {
             let now = Timestamp::now();
             let query = CallsQuery {
-                from: back(now, asked.window),
-                to: just_after(now),
+                from: back(asked.until.unwrap_or(now), asked.window),
+                to: asked.until.unwrap_or_else(|| just_after(now)),
                 limit: asked.limit,
                 before: None,
                 filter: CallFilter {
@@ -342,6 +342,20 @@ impl Cockpit for Door {
         gateway
             .map(|gateway| gateway.breakers())
             .unwrap_or_default()
+    }
+
+    fn gateway(&self) -> GatewayView {
+        let gateway = whole(&self.0.gateway).clone();
+        gateway.map_or_else(
+            || GatewayView {
+                listen: self.0.settings().as_ref().and_then(|config| {
+                    let traffic = config.traffic.as_ref();
+                    traffic.map(|traffic| traffic.listen)
+                }),
+                ..GatewayView::default()
+            },
+            |gateway| gateway.view(),
+        )
     }
 
     fn reset_breaker(&self, provider: &str, model: &str) -> Result<(), Problem> {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use cockpit_model::host::HostView;
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::usage::{Dimension, Usage};
-use cockpit_model::{Action, BreakerView, Call, Event, Outcome, Problem, Service, Status};
+use cockpit_model::{
+    Action, BreakerView, Call, Event, GatewayView, Outcome, Problem, Service, Status, Timestamp,
+};
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -89,6 +91,9 @@ pub trait Cockpit: Send + Sync + 'static {
     /// Every breaker that knows something, by provider and model. Never waits.
     fn breakers(&self) -> Vec<BreakerView>;
 
+    /// The gateway as it is now: where to send requests, who answers them. Never waits.
+    fn gateway(&self) -> GatewayView;
+
     /// Closes a breaker by hand; [`cockpit_model::Code::NotFound`] where there is no such one.
     fn reset_breaker(&self, provider: &str, model: &str) -> Result<(), Problem>;
 
@@ -111,8 +116,10 @@ pub trait Cockpit: Send + Sync + 'static {
 /// What of usage is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageAsked {
-    /// Until now, so far back.
+    /// So far back.
     pub window: Duration,
+    /// From this moment; now if not given.
+    pub until: Option<Timestamp>,
     /// The length of the series' steps; chosen to suit if not given.
     pub step: Option<Duration>,
     /// Whether, and by what, to group.
@@ -122,8 +129,10 @@ pub struct UsageAsked {
 /// Which single requests are asked for; what is `None` does not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallsAsked {
-    /// Until now, so far back.
+    /// So far back.
     pub window: Duration,
+    /// From this moment; now if not given.
+    pub until: Option<Timestamp>,
     /// How many at most.
     pub limit: usize,
     /// The provider's name.

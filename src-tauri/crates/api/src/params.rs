@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use cockpit_model::{Code, Problem};
+use cockpit_model::{Code, Problem, Timestamp};
 
 use crate::refusal::Refusal;
 
@@ -74,6 +74,15 @@ impl Params {
         self.text(name)
             .map(|text| text.parse().map_err(|_| bad(name, text, "a whole number")))
             .transpose()
+    }
+
+    /// A moment, if it is given.
+    pub(crate) fn moment(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let moment = text.parse().map(Some);
+        moment.map_err(|_| bad(name, text, "a time such as 2026-03-01T12:00:00Z"))
     }
 
     /// A length of time.
@@ -155,6 +164,19 @@ mod tests {
         assert_eq!(problem.code, Code::BadRequest);
         assert!(problem.title.contains("`points`"), "{problem}");
         assert!(problem.detail.unwrap().contains("1 to 2000"));
+    }
+
+    #[test]
+    fn a_moment_is_one_in_utc_or_with_its_offset() {
+        let of = |text: &str| Params(vec![("until".into(), text.into())]).moment("until");
+        let noon = "2026-03-01T12:00:00Z".parse().unwrap();
+        assert_eq!(of("2026-03-01T12:00:00Z").unwrap(), Some(noon));
+        assert_eq!(of("2026-03-01T13:00:00+01:00").unwrap(), Some(noon));
+        assert_eq!(of("").unwrap(), None);
+        for text in ["now", "2026-03-01", "2026-03-01T12:00:00"] {
+            let problem = of(text).unwrap_err();
+            assert!(problem.title.contains("`until`"), "{problem}");
+        }
     }
 
     #[test]

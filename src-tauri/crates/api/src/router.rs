@@ -77,6 +77,7 @@ pub(crate) fn table() -> Vec<Route> {
         read("/api/events/stream", get(events::stream)),
         read("/api/usage", get(traffic::usage)),
         read("/api/calls", get(traffic::calls)),
+        read("/api/gateway", get(traffic::gateway)),
         read("/api/breakers", get(traffic::breakers)),
         act(
             "/api/breakers/{provider}/{model}/reset",

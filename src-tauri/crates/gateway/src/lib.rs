@@ -39,6 +39,7 @@ mod seams;
 mod spend;
 mod through;
 mod upstream;
+mod view;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -47,7 +48,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use cockpit_model::traffic::{KeySpec, Target, TrafficSpec};
-use cockpit_model::{BreakerView, EventBody, Usd};
+use cockpit_model::{BreakerView, EventBody, GatewayView, Usd};
 use cockpit_resilience::breaker;
 use cockpit_resilience::budget::Each;
 use tokio::net::TcpListener;
@@ -113,6 +114,13 @@ impl Rooms {
         provider.spec.queue?;
         let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
         all.get(&provider.spec.name).cloned()
+    }
+
+    pub(crate) fn views(&self) -> BTreeMap<String, RoomView> {
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter()
+            .map(|(name, room)| (name.clone(), room.view()))
+            .collect()
     }
 
     fn obey(&self, spec: &TrafficSpec) {
@@ -305,14 +313,11 @@ impl Gateway {
 
     /// How full the waiting rooms are, by provider.
     pub fn rooms(&self) -> BTreeMap<String, RoomView> {
-        let all = self
-            .shared
-            .rooms
-            .all
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        all.iter()
-            .map(|(name, room)| (name.clone(), room.view()))
-            .collect()
+        self.shared.rooms.views()
+    }
+
+    /// Where to send requests, who answers them, and what may still be spent.
+    pub fn view(&self) -> GatewayView {
+        view::view(&self.shared)
     }
 }

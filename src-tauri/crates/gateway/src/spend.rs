@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cockpit_model::traffic::{Budget as BudgetSpec, CommonLimits, KeySpec, Limits as LimitsSpec};
+use cockpit_model::gateway::BudgetView;
+use cockpit_model::traffic::{
+    Budget as BudgetSpec, CommonLimits, KeySpec, Limits as LimitsSpec, TrafficSpec,
+};
 use cockpit_model::{Timestamp, Usd};
 use cockpit_resilience::budget::{self, Budget, Crossed, Each};
 use cockpit_resilience::rate::{self, Cost, Dimension, Headroom, Limits};
@@ -17,6 +20,8 @@ use crate::refusal::Refusal;
 
 /// More callers are not kept apart: users and agents are named by callers, so idle ones are forgotten.
 const MOST: usize = 10_000;
+/// More budgets than this nobody reads.
+const SHOWN: usize = 50;
 
 /// Whose account it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -198,6 +203,63 @@ impl Spend {
             }
             None => Ok(held),
         }
+    }
+
+    /// How every budget stands whose limit is known here: those that are configured, and of users and agents
+    /// those who asked. The fullest first.
+    pub(crate) fn views(&self, spec: &TrafficSpec) -> Vec<BudgetView> {
+        let periods = calendar::now();
+        let mut accounts = self.accounts();
+        let mut whose = vec![Who::All];
+        whose.extend(spec.keys.iter().map(|key| Who::Key(key.name.clone())));
+        let callers = accounts.keys();
+        whose.extend(
+            callers
+                .filter(|who| matches!(who, Who::User(_) | Who::Agent(_)))
+                .cloned(),
+        );
+        let mut views: Vec<BudgetView> = whose
+            .into_iter()
+            .flat_map(|who| {
+                let limits = match &who {
+                    Who::All => None,
+                    Who::Key(name) => spec
+                        .keys
+                        .iter()
+                        .find(|key| key.name == *name)
+                        .map(|key| &key.limits),
+                    Who::User(_) => Some(&spec.limits.user),
+                    Who::Agent(_) => Some(&spec.limits.agent),
+                };
+                let caps = caps(&who, limits, spec.budget);
+                let budget = accounts.get_mut(&who).and_then(|one| one.budget.as_mut());
+                // Who has not asked yet has spent nothing.
+                let stand = match budget {
+                    Some(budget) => budget.view(&periods),
+                    None => Budget::new(caps, &periods, Each::default()).view(&periods),
+                };
+                let whose = who.to_string();
+                stand
+                    .into_iter()
+                    .zip([caps.day, caps.month])
+                    .filter_map(move |(stand, limit)| {
+                        Some(BudgetView {
+                            whose: whose.clone(),
+                            period: stand.span.as_str().to_owned(),
+                            limit_usd: limit?,
+                            spent_usd: stand.spent,
+                            reserved_usd: stand.reserved,
+                            renews_at: stand.renews_at,
+                        })
+                    })
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        drop(accounts);
+        let part = |one: &BudgetView| one.spent_usd.dollars() / one.limit_usd.dollars();
+        views.sort_by(|a, b| part(b).total_cmp(&part(a)));
+        views.truncate(SHOWN);
+        views
     }
 
     fn now(&self) -> Duration {

@@ -311,6 +311,11 @@ async fn limits_and_budgets_hold_and_models_here_go_on() {
     assert_eq!(code(answer).await, "policy_budget_exhausted");
     rig.call().await;
     assert!(rig.events.kinds().contains(&"budget"));
+    let seen = rig.gateway.view();
+    let budget = seen.budgets.first().unwrap();
+    assert_eq!(budget.whose, "this cockpit");
+    assert!(budget.spent_usd >= budget.limit_usd, "{budget:?}");
+    assert_eq!(seen.routes[0].targets, ["openai/gpt-4o", "ollama/llama3.2"]);
     // And the user's minute is used up.
     let answer = rig
         .post_with("/v1/chat/completions", &chat("chat"), &ada)
@@ -347,6 +352,9 @@ async fn a_burst_waits_for_its_turn() {
     let full: Value = others.0.json().await.unwrap();
     assert_eq!(full["code"], "gateway_queue_full");
     assert_eq!(rig.gateway.rooms()["ollama"].waiting, 3);
+    let room = rig.gateway.view().providers[0].room.unwrap();
+    assert_eq!((room.admitted, room.concurrency), (1, 1));
+    assert_eq!((room.waiting, room.capacity), (3, 3));
     drop(first);
     for waiting in others.2.drain(..) {
         assert_eq!(waiting.await.status(), 200);

@@ -8,6 +8,7 @@
 pub mod breaker;
 pub mod call;
 pub mod event;
+pub mod gateway;
 pub mod host;
 pub mod logs;
 pub mod money;
@@ -22,6 +23,7 @@ pub mod verdict;
 pub use breaker::{BreakerState, BreakerView};
 pub use call::{Call, CallSource, Fault, Operation, Outcome};
 pub use event::{Event, EventBody, Mark};
+pub use gateway::GatewayView;
 pub use jiff::Timestamp;
 pub use money::Usd;
 pub use problem::{Code, Problem};

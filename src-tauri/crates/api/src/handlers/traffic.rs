@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use cockpit_model::usage::{Dimension, Usage};
-use cockpit_model::{BreakerView, Call, Code, Outcome, Problem};
+use cockpit_model::{BreakerView, Call, Code, GatewayView, Outcome, Problem};
 use serde::{Deserialize, Serialize};
 
 use crate::cockpit::{CallsAsked, UsageAsked};
@@ -34,6 +34,7 @@ pub(crate) async fn usage(State(app): State<App>, params: Params) -> Answer<Json
     };
     let asked = UsageAsked {
         window: params.window("window", USAGE_WINDOW)?,
+        until: params.moment("until")?,
         step,
         group_by,
     };
@@ -65,6 +66,7 @@ pub(crate) async fn calls(State(app): State<App>, params: Params) -> Answer<Json
     };
     let asked = CallsAsked {
         window: params.window("window", CALLS_WINDOW)?,
+        until: params.moment("until")?,
         limit: params.count("limit", CALLS, 1..=MOST_CALLS)?,
         provider: text("provider"),
         model: text("model"),
@@ -76,6 +78,10 @@ pub(crate) async fn calls(State(app): State<App>, params: Params) -> Answer<Json
     };
     let calls = app.cockpit.calls(asked).await?;
     Ok(Json(Calls { calls }))
+}
+
+pub(crate) async fn gateway(State(app): State<App>) -> Json<GatewayView> {
+    Json(app.cockpit.gateway())
 }
 
 pub(crate) async fn breakers(State(app): State<App>) -> Json<Vec<BreakerView>> {

@@ -26,7 +26,9 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use cockpit_model::host::HostView;
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::usage::Usage;
-use cockpit_model::{Action, BreakerView, Call, Code, Event, Problem, Service, Status};
+use cockpit_model::{
+    Action, BreakerView, Call, Code, Event, GatewayView, Problem, Service, Status,
+};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use http_body_util::BodyExt;
@@ -210,6 +212,10 @@ impl Cockpit for Fake {
 
     fn breakers(&self) -> Vec<BreakerView> {
         vec![sample::breaker()]
+    }
+
+    fn gateway(&self) -> GatewayView {
+        sample::gateway()
     }
 
     fn reset_breaker(&self, provider: &str, model: &str) -> Result<(), Problem> {

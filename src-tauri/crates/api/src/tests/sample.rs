@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cockpit_model::gateway::{BudgetView, GatewayProvider, GatewayRoute, GatewayView, WaitingRoom};
 use cockpit_model::host::{
     Cost, Cpu, Disk, Gpu, HostSample, HostView, Memory, Network, Pressure, Process, Series, Split,
 };
@@ -396,5 +397,38 @@ pub(crate) fn breaker() -> BreakerView {
         retry_at: Some(at()),
         calls: 9,
         failed: 5,
+    }
+}
+
+/// An open gateway with one of everything.
+pub(crate) fn gateway() -> GatewayView {
+    GatewayView {
+        listen: Some(([127, 0, 0, 1], 11435).into()),
+        open: true,
+        needs_key: true,
+        providers: vec![GatewayProvider {
+            name: "ollama".into(),
+            kind: "ollama".into(),
+            service: Some("ollama".into()),
+            room: Some(WaitingRoom {
+                concurrency: 4,
+                admitted: 4,
+                capacity: 256,
+                waiting: 2,
+                longest_wait_ms: 1_500,
+            }),
+        }],
+        routes: vec![GatewayRoute {
+            name: "chat".into(),
+            targets: vec!["openai/gpt-4o".into(), "ollama/llama3.2".into()],
+        }],
+        budgets: vec![BudgetView {
+            whose: "this cockpit".into(),
+            period: "month".into(),
+            limit_usd: Usd::from_pico(200_000_000_000_000),
+            spent_usd: Usd::from_pico(1_500_000),
+            reserved_usd: Usd::ZERO,
+            renews_at: at(),
+        }],
     }
 }
