@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cockpit_gateway::{Calls, Events, Gateway, Secrets, Standing, Who};
+use cockpit_gateway::{Calls, Events, Findings, Gateway, Secrets, Standing, Who};
 use cockpit_model::service::InstanceState;
 use cockpit_model::traffic::{SecretPlace, TrafficSpec};
-use cockpit_model::{Call, EventBody, Timestamp, Usd};
+use cockpit_model::{Call, EventBody, Report, Timestamp, Usd};
 use cockpit_resilience::budget::Each;
 use cockpit_store::{Ledger, UsageQuery};
 use futures_util::FutureExt as _;
@@ -125,6 +125,7 @@ async fn begin(engine: &Arc<Engine>, spec: &TrafficSpec) -> Result<Open, String>
             ledger: engine.ledger.clone(),
             ended: Arc::clone(&engine.ended),
         }),
+        findings: Arc::new(Found(engine.ledger.clone())),
         standing: Arc::new(Seen(Arc::downgrade(engine))),
         secrets: Arc::new(Kept(Arc::downgrade(engine))),
         events: Arc::new(told),
@@ -183,6 +184,14 @@ impl Calls for Written {
     fn record(&self, call: Call) {
         self.ended.note(&call);
         self.ledger.record(call);
+    }
+}
+
+struct Found(Ledger);
+
+impl Findings for Found {
+    fn report(&self, report: Report) {
+        self.0.note(report);
     }
 }
 

@@ -292,7 +292,7 @@ export type EventBody =
       spent_usd: number;
       limit_usd: number;
     }
-  | { type: 'refused'; code: string; from: string }
+  | { type: 'refused'; code: string; from: string; count: number }
   | { type: 'gap'; missed: number | null };
 
 /** Whether calls pass a circuit breaker. */

@@ -133,7 +133,10 @@ async fn answer(
     if parts.method == Method::OPTIONS && origin.is_some() {
         return match gate::admit_page(&parts.headers, &force.spec.allowed_hosts) {
             Ok(()) => preflight(&parts.headers),
-            Err(refusal) => refusal.answer(protocol),
+            Err(refusal) => {
+                shared.refused(peer, &refusal);
+                refusal.answer(protocol)
+            }
         };
     }
     let admitted = gate::admit(&parts.headers, peer, &force.keys, &force.spec.allowed_hosts);

@@ -25,11 +25,13 @@ mod calendar;
 mod call_id;
 mod door;
 mod endpoint;
+mod findings;
 mod flight;
 mod flow;
 mod force;
 mod gate;
 mod guard;
+mod knocks;
 mod models;
 mod prices;
 mod refusal;
@@ -45,29 +47,30 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use cockpit_model::traffic::{KeySpec, Target, TrafficSpec};
-use cockpit_model::{BreakerView, EventBody, GatewayView, Usd};
+use cockpit_model::{BreakerView, EventBody, GatewayView, ReportKind, Usd};
 use cockpit_resilience::breaker;
 use cockpit_resilience::budget::Each;
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 
 use crate::breakers::SharedBreakers;
+use crate::findings::{Finding, Gathered, Whose};
 use crate::force::{InForce, Provider};
 use crate::room::Room;
 
 pub use calendar::now as periods;
 pub use gate::{KeyHash, hash};
 pub use room::RoomView;
-pub use seams::{Calls, Events, Secrets, Standing};
+pub use seams::{Calls, Events, Findings, Secrets, Standing};
 pub use spend::Who;
 
 /// What the gateway is made of besides its settings.
 pub struct Parts {
     /// Where calls are written down.
     pub calls: Arc<dyn Calls>,
+    /// Where findings are written down.
+    pub findings: Arc<dyn Findings>,
     /// What the supervisor knows.
     pub standing: Arc<dyn Standing>,
     /// Where secrets are kept.
@@ -96,10 +99,10 @@ pub(crate) struct Shared {
     pub(crate) models: models::Models,
     pub(crate) rooms: Rooms,
     pub(crate) calls: Arc<dyn Calls>,
+    pub(crate) findings: Gathered,
     pub(crate) standing: Arc<dyn Standing>,
     events: Arc<dyn Events>,
-    /// When each sort of refusal was last told.
-    told: Mutex<HashMap<&'static str, Instant>>,
+    knocks: knocks::Knocks,
     force: RwLock<Arc<InForce>>,
 }
 
@@ -147,28 +150,36 @@ impl Shared {
         Arc::clone(&self.force.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Somebody was not let in. Told once a minute for each reason: strangers may knock as often as they like.
-    pub(crate) fn refused(&self, peer: IpAddr, refusal: &refusal::Refusal) {
-        let now = Instant::now();
-        {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = told.insert(refusal.code, now);
-            if let Some(before) = before
-                && now.duration_since(before) < TELL_EVERY
-            {
-                told.insert(refusal.code, before);
-                return;
+    /// Somebody was not let in.
+    pub(crate) fn refused(&self, from: IpAddr, refusal: &refusal::Refusal) {
+        let kind = match refusal.code {
+            "caller_unauthorized" => ReportKind::Auth,
+            _ => ReportKind::Policy,
+        };
+        let whose = Whose {
+            from: Some(from),
+            ..Whose::default()
+        };
+        self.findings.note(&Finding {
+            ok: (kind == ReportKind::Auth).then_some(false),
+            ..Finding::new(kind, refusal.code, whose)
+        });
+        if let Some(event) = self.knocks.note(refusal.code, from) {
+            self.events.publish(event);
+        }
+    }
+
+    /// Hands on, from time to time, what has come together.
+    async fn hand_on(&self) {
+        loop {
+            tokio::time::sleep(findings::LOOK_EVERY).await;
+            self.findings.hand_on(false);
+            for event in self.knocks.due() {
+                self.events.publish(event);
             }
         }
-        self.events.publish(EventBody::Refused {
-            code: refusal.code.to_owned(),
-            from: peer.to_string(),
-        });
     }
 }
-
-/// How often the same sort of refusal is told.
-const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Why there is no gateway.
 #[derive(Debug)]
@@ -194,6 +205,7 @@ impl Gateway {
     pub async fn new(spec: TrafficSpec, parts: Parts) -> Result<Self, NoGateway> {
         let Parts {
             calls,
+            findings,
             standing,
             secrets,
             events,
@@ -234,9 +246,10 @@ impl Gateway {
                 models: models::Models::default(),
                 rooms: Rooms::default(),
                 calls,
+                findings: Gathered::new(findings),
                 standing,
                 events,
-                told: Mutex::default(),
+                knocks: knocks::Knocks::default(),
                 force: RwLock::new(Arc::new(InForce::empty(force.spec.clone()))),
             }),
             secrets,
@@ -290,7 +303,9 @@ impl Gateway {
         tokio::select! {
             () = door::serve(Arc::clone(&self.shared), listener, stop) => {}
             () = refreshing => {}
+            () = self.shared.hand_on() => {}
         }
+        self.shared.findings.hand_on(true);
     }
 
     /// Every breaker that knows something.

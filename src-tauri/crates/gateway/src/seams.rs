@@ -1,13 +1,20 @@
 //! What the gateway needs of the rest of the cockpit. `engine.rs` implements these.
 
 use cockpit_model::traffic::SecretPlace;
-use cockpit_model::{Call, EventBody};
+use cockpit_model::{Call, EventBody, Report};
 use futures_util::future::BoxFuture;
 
 /// Where calls are written down.
 pub trait Calls: Send + Sync + 'static {
     /// Takes a call that has ended. Must not wait.
     fn record(&self, call: Call);
+}
+
+/// Where findings are written down: failed authentication, unusual access, personal data, broken rules.
+pub trait Findings: Send + Sync + 'static {
+    /// Takes a report that stands for as many findings as the `count` in its body says; a few each minute,
+    /// whatever the traffic. Must not wait.
+    fn report(&self, report: Report);
 }
 
 /// What the supervisor knows.

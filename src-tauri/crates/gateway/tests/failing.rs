@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use cockpit_model::Usd;
 use cockpit_model::traffic::{Budget, ProviderKind};
-use cockpit_model::{BreakerState, Outcome};
+use cockpit_model::{BreakerState, Outcome, ReportKind};
 use common::*;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -396,6 +396,9 @@ async fn strange_requests_are_refused_in_the_callers_protocol() {
     assert_eq!(answer.status(), 403);
     assert_eq!(code(answer).await, "policy_host");
     assert!(rig.events.kinds().contains(&"refused"));
+    let finding = rig.finding().await;
+    assert_eq!(finding.kind, ReportKind::Policy);
+    assert!(finding.body.contains("policy_host"), "{finding:?}");
 }
 
 #[tokio::test]

@@ -151,12 +151,15 @@ pub enum EventBody {
         /// What may be.
         limit_usd: Usd,
     },
-    /// The gateway did not let somebody in.
+    /// The gateway did not let somebody in. Told at once, then once a minute for all that came since.
     Refused {
         /// The error's code.
         code: String,
-        /// From which address.
+        /// From which address the last of them came.
         from: String,
+        /// How many there were.
+        #[serde(default = "one")]
+        count: u64,
     },
     /// A request to a model held personal data or a secret.
     Pii {
@@ -219,6 +222,11 @@ impl EventBody {
                 | Self::Gap { .. }
         )
     }
+}
+
+/// What an event counts that was stored before it counted.
+const fn one() -> u64 {
+    1
 }
 
 /// A mark on every chart.

@@ -60,6 +60,8 @@ pub struct Usage {
     pub series: Vec<Point>,
     /// What people got out of it.
     pub business: Business,
+    /// What was noticed at the gate.
+    pub security: Security,
 }
 
 /// A window, begin included, end excluded.
@@ -168,4 +170,17 @@ pub struct Business {
     pub feedback: u64,
     /// The mean of its scores, from 0 to 1; null without feedback.
     pub satisfaction: Option<f64>,
+}
+
+/// What was noticed at the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Security {
+    /// Requests that were not let in for want of a good key, and reported failures of others.
+    pub failed_authentications: u64,
+    /// Times a key was used from a new address, at an unusual hour, or far more than ever before.
+    pub unusual_access: u64,
+    /// Personal data and secrets found in prompts.
+    pub pii_detections: u64,
+    /// Requests that broke a rule: foreign hosts and pages, models, sizes and words that are not allowed.
+    pub policy_violations: u64,
 }

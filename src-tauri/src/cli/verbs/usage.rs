@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use cockpit_model::usage::{Group, Percentiles, Totals, Usage};
+use cockpit_model::usage::{Group, Percentiles, Security, Totals, Usage};
 
 use crate::cli::args::{By, Reading};
 use crate::cli::failure::Done;
@@ -28,12 +28,15 @@ pub(in crate::cli) async fn usage(reading: &Reading, window: &str, by: Option<By
             out,
             "No requests to models in the last {window}. They are counted when they go through the gateway ([gateway] in cockpit.toml)."
         )?;
-        return Ok(());
+    } else {
+        let style = Style::of(&io::stdout());
+        style::table(&mut out, style, &rows(&usage, by))?;
+        if !usage.totals.latency_ms.exact {
+            writeln!(out, "Percentiles are within 1 % of the exact ones.")?;
+        }
     }
-    let style = Style::of(&io::stdout());
-    style::table(&mut out, style, &rows(&usage, by))?;
-    if !usage.totals.latency_ms.exact {
-        writeln!(out, "Percentiles are within 1 % of the exact ones.")?;
+    if let Some(line) = at_the_gate(&usage.security) {
+        writeln!(out, "{line}")?;
     }
     Ok(())
 }
@@ -105,6 +108,33 @@ fn row(name: &str, totals: &Totals) -> Vec<Cell> {
     ]
 }
 
+/// What was noticed at the gate, if anything.
+fn at_the_gate(security: &Security) -> Option<String> {
+    let found: Vec<String> = [
+        (
+            security.failed_authentications,
+            "failed authentication",
+            "failed authentications",
+        ),
+        (
+            security.unusual_access,
+            "unusual access",
+            "unusual accesses",
+        ),
+        (
+            security.pii_detections,
+            "piece of personal data in prompts",
+            "pieces of personal data in prompts",
+        ),
+        (security.policy_violations, "broken rule", "broken rules"),
+    ]
+    .into_iter()
+    .filter(|(count, ..)| *count > 0)
+    .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
+    .collect();
+    (!found.is_empty()).then(|| format!("At the gate: {}.", found.join(", ")))
+}
+
 /// What is priced, and whether there is more.
 fn cost(totals: &Totals) -> String {
     let unpriced = match totals.unpriced_calls {
@@ -146,6 +176,21 @@ mod tests {
         assert_eq!(cost(&totals(two, 0)), "$2.0000");
         assert_eq!(cost(&totals(two, 3)), "$2.0000 + 3 unpriced");
         assert_eq!(cost(&totals(None, 3)), "3 unpriced");
+    }
+
+    #[test]
+    fn the_gate_tells_only_what_was_noticed() {
+        assert_eq!(at_the_gate(&Security::default()), None);
+        let security = Security {
+            failed_authentications: 1,
+            policy_violations: 12,
+            ..Security::default()
+        };
+        let line = at_the_gate(&security);
+        assert_eq!(
+            line.as_deref(),
+            Some("At the gate: 1 failed authentication, 12 broken rules.")
+        );
     }
 
     #[test]

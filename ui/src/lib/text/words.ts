@@ -191,7 +191,15 @@ export function eventWords(event: Event): EventWords {
         `${event.spent_usd.toFixed(2)} of ${event.limit_usd.toFixed(2)} USD`,
       );
     case 'refused':
-      return line('warn', 'degraded', null, `The gateway let nobody in from ${event.from}`, event.code);
+      return line(
+        'warn',
+        'degraded',
+        null,
+        event.count > 1
+          ? `The gateway turned away ${count(event.count, 'request')}, the last from ${event.from}`
+          : `The gateway turned away a request from ${event.from}`,
+        refusal(event.code),
+      );
     case 'gap':
       return line(
         'idle',
@@ -201,6 +209,20 @@ export function eventWords(event: Event): EventWords {
       );
     default:
       return line('idle', null, null, event.type);
+  }
+}
+
+/** Why the gateway lets nobody in, for people. */
+function refusal(code: string): string {
+  switch (code) {
+    case 'caller_unauthorized':
+      return 'no good key';
+    case 'policy_host':
+      return 'a host name it does not answer to';
+    case 'policy_origin':
+      return 'a foreign web page';
+    default:
+      return code;
   }
 }
 

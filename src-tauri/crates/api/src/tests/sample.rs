@@ -8,7 +8,7 @@ use cockpit_model::host::{
 };
 use cockpit_model::logs::{LogLine, Stream};
 use cockpit_model::service::{Check, Container, LocalModel};
-use cockpit_model::usage::{Business, Group, Point, Totals, Usage, UsageWindow};
+use cockpit_model::usage::{Business, Group, Point, Security, Totals, Usage, UsageWindow};
 use cockpit_model::verdict::{ConfigError, ConfigState, ConfigStatus, Counts, EngineInfo};
 use cockpit_model::{
     Action, BreakerState, BreakerView, Call, CallSource, Detail, Event, EventBody, Exit,
@@ -299,6 +299,7 @@ pub(crate) fn events() -> Vec<Event> {
         EventBody::Refused {
             code: "policy_host".into(),
             from: "127.0.0.1".into(),
+            count: 3,
         },
         EventBody::Pii {
             call: "01HF".into(),
@@ -383,6 +384,7 @@ pub(crate) fn usage() -> Usage {
         totals,
         series: vec![point],
         business: Business::default(),
+        security: Security::default(),
     }
 }
 

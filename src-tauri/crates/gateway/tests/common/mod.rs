@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::Parser;
-use cockpit_gateway::{Calls, Events, Gateway, Parts, Secrets, Standing};
+use cockpit_gateway::{Calls, Events, Findings, Gateway, Parts, Secrets, Standing};
 use cockpit_model::traffic::*;
-use cockpit_model::{Call, EventBody};
+use cockpit_model::{Call, EventBody, Report};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
@@ -33,6 +33,7 @@ pub struct Rig {
     pub client: reqwest::Client,
     pub events: Arc<Told>,
     calls: tokio::sync::Mutex<mpsc::UnboundedReceiver<Call>>,
+    findings: tokio::sync::Mutex<mpsc::UnboundedReceiver<Report>>,
     down: Arc<Down>,
 }
 
@@ -145,10 +146,12 @@ impl Doubles {
 impl Rig {
     pub async fn new(spec: TrafficSpec) -> Self {
         let (sender, calls) = mpsc::unbounded_channel();
+        let (finder, findings) = mpsc::unbounded_channel();
         let events = Arc::new(Told::default());
         let down = Arc::new(Down::default());
         let parts = Parts {
             calls: Arc::new(Written(sender)),
+            findings: Arc::new(Found(finder)),
             standing: Arc::clone(&down) as Arc<dyn Standing>,
             secrets: Arc::new(Kept),
             events: Arc::clone(&events) as Arc<dyn Events>,
@@ -166,6 +169,7 @@ impl Rig {
             client: client(),
             events,
             calls: tokio::sync::Mutex::new(calls),
+            findings: tokio::sync::Mutex::new(findings),
             down,
         }
     }
@@ -207,6 +211,15 @@ impl Rig {
             .expect("the gateway is there")
     }
 
+    /// The next report of findings.
+    pub async fn finding(&self) -> Report {
+        let mut findings = self.findings.lock().await;
+        tokio::time::timeout(PATIENCE, findings.recv())
+            .await
+            .expect("a finding is reported")
+            .expect("the gateway is there")
+    }
+
     /// That nothing more was written down.
     pub async fn no_call(&self) {
         assert!(
@@ -235,6 +248,14 @@ struct Written(mpsc::UnboundedSender<Call>);
 impl Calls for Written {
     fn record(&self, call: Call) {
         let _ = self.0.send(call);
+    }
+}
+
+struct Found(mpsc::UnboundedSender<Report>);
+
+impl Findings for Found {
+    fn report(&self, report: Report) {
+        let _ = self.0.send(report);
     }
 }
 

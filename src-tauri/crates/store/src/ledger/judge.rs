@@ -155,6 +155,17 @@ pub(crate) fn fit(call: &mut Call) {
     call.cost_usd = call.cost_usd.filter(|cost| *cost >= Usd::ZERO);
 }
 
+/// The same for a report.
+pub(crate) fn fit_report(report: &mut Report) {
+    for name in [&mut report.user, &mut report.agent, &mut report.key]
+        .into_iter()
+        .flatten()
+    {
+        clip(name);
+    }
+    report.score = report.score.filter(|score| (0.0..=1.0).contains(score));
+}
+
 /// Cut at a character's border.
 fn clip(name: &mut String) {
     if name.len() > LONGEST_NAME {

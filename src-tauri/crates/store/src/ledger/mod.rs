@@ -277,6 +277,14 @@ impl Ledger {
         }
     }
 
+    /// Accounts for a report of our own, as [`Ledger::record`] does for a call.
+    pub fn note(&self, report: Report) {
+        let command = Command::Note(Box::new(report));
+        if self.inner.queue.try_send(command).is_err() {
+            self.inner.shared.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Accounts for what was reported. Resolves after the commit.
     pub fn ingest(&self, records: Vec<Record>) -> Receipt {
         let (answer, receipt) = oneshot::channel();

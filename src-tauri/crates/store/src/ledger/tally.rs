@@ -5,8 +5,9 @@
 
 use cockpit_metering::percentile::nearest_rank;
 use cockpit_metering::sketch::{Corrupt, Dense, Sketch};
-use cockpit_model::usage::{Percentiles, Totals};
+use cockpit_model::usage::{Percentiles, Security, Totals};
 use cockpit_model::{Outcome, Report, ReportKind, Usd};
+use serde_json::Value;
 
 use super::distinct::Distinct;
 use super::row::{Row, millis};
@@ -14,7 +15,7 @@ use crate::encode::{put, take};
 
 /// Scores are kept in millionths.
 const SCORE_UNIT: f64 = 1e6;
-const FIELDS: usize = 16;
+const FIELDS: usize = 20;
 
 /// Sums over calls and reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +42,10 @@ pub(crate) struct Sums {
     pub feedback: u64,
     /// Millionths.
     pub score: u64,
+    pub failed_authentications: u64,
+    pub unusual_access: u64,
+    pub pii: u64,
+    pub policy: u64,
 }
 
 impl Sums {
@@ -62,6 +67,10 @@ impl Sums {
             self.tasks_completed,
             self.feedback,
             self.score,
+            self.failed_authentications,
+            self.unusual_access,
+            self.pii,
+            self.policy,
         ]
     }
 
@@ -83,6 +92,10 @@ impl Sums {
             tasks_completed,
             feedback,
             score,
+            failed_authentications,
+            unusual_access,
+            pii,
+            policy,
         ] = fields;
         Self {
             calls,
@@ -101,6 +114,10 @@ impl Sums {
             tasks_completed,
             feedback,
             score,
+            failed_authentications,
+            unusual_access,
+            pii,
+            policy,
         }
     }
 
@@ -126,7 +143,26 @@ impl Sums {
                     self.score += (score * SCORE_UNIT).round() as u64;
                 }
             }
-            _ => {}
+            ReportKind::Auth => {
+                let (count, unusual) = found(report);
+                match report.ok {
+                    Some(false) => add(&mut self.failed_authentications, count),
+                    _ if unusual => add(&mut self.unusual_access, count),
+                    _ => {}
+                }
+            }
+            ReportKind::Pii => add(&mut self.pii, found(report).0),
+            ReportKind::Policy => add(&mut self.policy, found(report).0),
+            ReportKind::Activity | ReportKind::Deploy | ReportKind::Custom => {}
+        }
+    }
+
+    pub(crate) fn security(&self) -> Security {
+        Security {
+            failed_authentications: self.failed_authentications,
+            unusual_access: self.unusual_access,
+            pii_detections: self.pii,
+            policy_violations: self.policy,
         }
     }
 
@@ -154,6 +190,21 @@ impl Sums {
         }
         Some(Self::of_fields(fields))
     }
+}
+
+fn add(sum: &mut u64, count: u64) {
+    *sum = sum.saturating_add(count);
+}
+
+/// How many findings a report stands for (one, if it does not say), and whether they are of unusual access.
+fn found(report: &Report) -> (u64, bool) {
+    let body: Value = serde_json::from_str(&report.body).unwrap_or_default();
+    let count = body.get("count").and_then(Value::as_u64);
+    let what = body.get("what").and_then(Value::as_str);
+    (
+        count.unwrap_or(1),
+        what.is_some_and(|what| what.starts_with("unusual_")),
+    )
 }
 
 /// How values spread: all of them, or a sketch.

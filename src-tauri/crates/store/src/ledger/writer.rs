@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
-use cockpit_model::{Call, Record, Timestamp};
+use cockpit_model::{Call, Record, Report, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -44,6 +44,7 @@ pub(crate) type Answer = oneshot::Sender<Result<Vec<Ack>, Error>>;
 
 pub(crate) enum Command {
     Record(Box<Call>),
+    Note(Box<Report>),
     Ingest(Vec<Record>, Answer),
     /// Commits; writes the rollups too if asked to.
     Flush {
@@ -186,7 +187,14 @@ impl Writer {
                     // What has arrived meanwhile goes into the same transaction.
                     while let Some(one) = command.take() {
                         match one {
-                            Command::Record(call) => self.record(*call),
+                            Command::Record(mut call) => {
+                                judge::fit(&mut call);
+                                self.own(Record::Call(*call));
+                            }
+                            Command::Note(mut report) => {
+                                judge::fit_report(&mut report);
+                                self.own(Record::Report(*report));
+                            }
                             Command::Ingest(records, answer) => {
                                 self.ingest(records, answer);
                                 waited_for = true;
@@ -243,12 +251,11 @@ impl Writer {
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
     }
 
-    fn record(&mut self, mut call: Call) {
-        judge::fit(&mut call);
-        let record = Record::Call(call);
+    /// Takes a record of our own.
+    fn own(&mut self, record: Record) {
         let now = self.now().as_second();
         if let Some(why) = judge::refusal(&record, self.floors.rows, now) {
-            tracing::warn!(why, "a call of our own is not accounted for");
+            tracing::warn!(why, "a record of our own is not accounted for");
             self.shared.refused.fetch_add(1, Ordering::Relaxed);
             return;
         }

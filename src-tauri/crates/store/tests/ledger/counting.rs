@@ -73,11 +73,13 @@ prop_compose! {
         ok in any::<Option<bool>>(),
         score in proptest::option::of(0.0_f64..=1.0),
         user in proptest::option::of(0_u32..40),
+        body in proptest::sample::select(given::BODIES),
     ) -> Report {
         let mut report = given::report(id, ReportKind::ALL[kind], ms);
         report.ok = ok;
         report.score = score;
         report.user = user.map(|n| format!("user-{n}"));
+        report.body = body.to_owned();
         report
     }
 }

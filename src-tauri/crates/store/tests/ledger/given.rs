@@ -79,6 +79,23 @@ pub fn call(id: impl ToString, ms: i64) -> Call {
     }
 }
 
+/// What reports tell besides their fields, and how many findings that stands for.
+pub const BODIES: &[&str] = &[
+    r#"{"note":"fine"}"#,
+    r#"{"count":3,"what":"unusual_address"}"#,
+    r#"{"count":250,"what":"email"}"#,
+    r#"{"count":"many"}"#,
+    "no JSON",
+];
+
+pub fn count(report: &Report) -> u64 {
+    match BODIES.iter().position(|body| *body == report.body) {
+        Some(1) => 3,
+        Some(2) => 250,
+        _ => 1,
+    }
+}
+
 pub fn report(id: impl ToString, kind: ReportKind, ms: i64) -> Report {
     Report {
         id: id.to_string(),

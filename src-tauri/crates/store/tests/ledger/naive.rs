@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 
 use cockpit_metering::percentile::nearest_rank;
-use cockpit_model::usage::{Dimension, Percentiles, Totals, Usage};
+use cockpit_model::usage::{Dimension, Percentiles, Security, Totals, Usage};
 use cockpit_model::{Call, Outcome, Report, ReportKind, Usd};
 
-use crate::given::at;
+use crate::given::{self, at};
 
 pub fn value(call: &Call, dimension: Dimension) -> Option<Option<String>> {
     Some(match dimension {
@@ -196,4 +196,17 @@ pub fn check(usage: &Usage, dimension: Option<Dimension>, calls: &[Call], report
         }
         None => assert!(scores.is_empty()),
     }
+    let findings = |kind, wanted: &dyn Fn(&Report) -> bool| -> u64 {
+        let found = of(kind).filter(|report| wanted(report));
+        found.map(|report| given::count(report)).sum::<u64>()
+    };
+    let unusual = |report: &Report| report.body.contains("unusual_");
+    let failed = |report: &Report| report.ok == Some(false);
+    let counted = Security {
+        failed_authentications: findings(ReportKind::Auth, &failed),
+        unusual_access: findings(ReportKind::Auth, &|one| !failed(one) && unusual(one)),
+        pii_detections: findings(ReportKind::Pii, &|_| true),
+        policy_violations: findings(ReportKind::Policy, &|_| true),
+    };
+    assert_eq!(usage.security, counted);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cockpit_metering::sketch::Dense;
 use cockpit_model::Timestamp;
-use cockpit_model::usage::{Business, Dimension, Point, Usage, UsageWindow};
+use cockpit_model::usage::{Business, Dimension, Point, Security, Usage, UsageWindow};
 use rusqlite::{Connection, params};
 
 use super::groups;
@@ -129,7 +129,7 @@ impl Ask<'_> {
             }
             None => Vec::new(),
         };
-        let business = self.business(texts, &gathered.users)?;
+        let (business, security) = self.reported(texts, &gathered.users)?;
         Ok(Usage {
             window: UsageWindow {
                 from: key::time(window.from, 0),
@@ -140,6 +140,7 @@ impl Ask<'_> {
             groups,
             series: points(window, gathered.points),
             business,
+            security,
         })
     }
 
@@ -192,7 +193,12 @@ impl Ask<'_> {
         }
     }
 
-    fn business(&self, texts: &mut Texts, callers: &HashSet<u32>) -> Result<Business, Error> {
+    /// What reports came to.
+    fn reported(
+        &self,
+        texts: &mut Texts,
+        callers: &HashSet<u32>,
+    ) -> Result<(Business, Security), Error> {
         let window = self.window;
         let mut sums = Sums::default();
         let mut users = Distinct::default();
@@ -227,7 +233,7 @@ impl Ask<'_> {
                 add(&report);
             }
         }
-        Ok(Business {
+        let business = Business {
             active_users: users.count(),
             tasks: sums.tasks,
             tasks_completed: sums.tasks_completed,
@@ -235,7 +241,8 @@ impl Ask<'_> {
                 .then(|| sums.tasks_completed as f64 / sums.tasks as f64),
             feedback: sums.feedback,
             satisfaction: sums.satisfaction(),
-        })
+        };
+        Ok((business, sums.security()))
     }
 }
 
