@@ -16,6 +16,7 @@ mod demo;
 mod ended;
 mod folder;
 mod follow;
+mod ingest;
 mod pulse;
 mod reload;
 mod traffic;
@@ -35,6 +36,7 @@ use cockpit_model::{Code, EventBody, Mark, Problem, Timestamp, Verdict};
 use cockpit_store::{Ledger, Opened, StateDb, Telemetry};
 use cockpit_supervisor::{Parts, Supervisor};
 use cockpit_telemetry::Bus;
+use cockpit_telemetry::ingest::notices::Notices;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -121,6 +123,8 @@ struct Engine {
     gateway: Mutex<Option<Gateway>>,
     /// Why it is not open although it should be.
     gateway_trouble: Mutex<Option<String>>,
+    /// What of the reports was told lately.
+    notices: Mutex<Notices>,
     adapters: adapters::Adapters,
     /// Absent until a configuration has held once.
     supervisor: OnceLock<Supervisor>,
@@ -181,6 +185,7 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
         tokio::spawn(follow::run(Arc::clone(&engine), stopping.clone())),
         tokio::spawn(reload::watch(Arc::clone(&engine), mark, stopping.clone())),
         tokio::spawn(traffic::watch(Arc::clone(&engine), stopping.clone())),
+        tokio::spawn(ingest::watch(Arc::clone(&engine), stopping.clone())),
     ];
     let mut taking_up = pin!(async {
         match config {
@@ -282,6 +287,7 @@ fn open(
         traffic: tokio::sync::Mutex::new(None),
         gateway: Mutex::new(None),
         gateway_trouble: Mutex::new(None),
+        notices: Mutex::default(),
         supervisor: OnceLock::new(),
         config: Mutex::new(ConfigStatus {
             state: if errors.is_some() {
@@ -425,8 +431,13 @@ impl Engine {
 
 /// Tells the bus, and the store what is kept. Never waits.
 fn publish(bus: &Bus, telemetry: &Telemetry, body: EventBody) {
+    publish_at(bus, telemetry, Timestamp::now(), body);
+}
+
+/// The same of what happened at another time.
+fn publish_at(bus: &Bus, telemetry: &Telemetry, at: Timestamp, body: EventBody) {
     let kept = !body.is_live_only();
-    let event = bus.publish(Timestamp::now(), body);
+    let event = bus.publish(at, body);
     if kept {
         telemetry.record_event(&event);
     }

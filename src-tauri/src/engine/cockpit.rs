@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cockpit_api::{
     CallsAsked, Chart, ChartFormat, ChartKind, Cockpit, Found, Live, LoginItem, Plan, UsageAsked,
 };
@@ -13,8 +14,8 @@ use cockpit_model::spec::Kind;
 use cockpit_model::usage::Usage;
 use cockpit_model::verdict::{ConfigState, Counts, EngineInfo};
 use cockpit_model::{
-    Action, BreakerView, Call, Code, Event, EventBody, GatewayView, Mark, Problem, Service, Status,
-    Timestamp, Verdict,
+    Action, BreakerView, Call, Code, Event, EventBody, GatewayView, Ingested, Mark, Problem,
+    Service, Status, Timestamp, Verdict,
 };
 use cockpit_platform::login;
 use cockpit_store::{CallFilter, CallsQuery, UsageQuery};
@@ -270,6 +271,10 @@ impl Cockpit for Door {
 
     fn subscribe(&self, after: Option<u64>) -> Live<Event> {
         Box::pin(self.0.bus.subscribe(after))
+    }
+
+    fn ingest(&self, body: Bytes, gzip: bool) -> BoxFuture<'static, Result<Ingested, Problem>> {
+        super::ingest::events(Arc::clone(&self.0), body, gzip).boxed()
     }
 
     fn unload_model(

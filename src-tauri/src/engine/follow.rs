@@ -73,6 +73,7 @@ pub(super) async fn run(engine: Arc<Engine>, stopping: CancellationToken) {
             | EventBody::Budget { .. }
             | EventBody::Refused { .. }
             | EventBody::Pii { .. }
+            | EventBody::Reported { .. }
             | EventBody::Calls { .. } => {}
         }
     }

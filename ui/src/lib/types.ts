@@ -239,7 +239,8 @@ export interface HostView extends HostSample {
 export type Mark =
   | { mark: 'engine_started'; version: string; adopted: number }
   | { mark: 'restart'; service: string }
-  | { mark: 'slept'; slept_ms: number };
+  | { mark: 'slept'; slept_ms: number }
+  | { mark: 'deploy'; what: string | null; version: string | null };
 
 export type EventBody =
   | {
@@ -293,6 +294,7 @@ export type EventBody =
       limit_usd: number;
     }
   | { type: 'refused'; code: string; from: string; count: number }
+  | { type: 'reported'; kind: string; count: number; user: string | null; said: string | null }
   | { type: 'gap'; missed: number | null };
 
 /** Whether calls pass a circuit breaker. */

@@ -3,11 +3,13 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use cockpit_model::host::HostView;
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::usage::{Dimension, Usage};
 use cockpit_model::{
-    Action, BreakerView, Call, Event, GatewayView, Outcome, Problem, Service, Status, Timestamp,
+    Action, BreakerView, Call, Event, GatewayView, Ingested, Outcome, Problem, Service, Status,
+    Timestamp,
 };
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
@@ -74,6 +76,11 @@ pub trait Cockpit: Send + Sync + 'static {
     /// Live events: those after `after` that are still buffered (a [`cockpit_model::EventBody::Gap`]
     /// where they are not), then every further one. `None`: from now on.
     fn subscribe(&self, after: Option<u64>) -> Live<Event>;
+
+    /// Accounts for what was reported: JSON, an object, an array or an object a line; `gzip`: packed. Resolves once
+    /// what was accepted is on the disk; [`cockpit_model::Code::Storage`] when it could not be written, and nothing
+    /// of it is.
+    fn ingest(&self, body: Bytes, gzip: bool) -> BoxFuture<'static, Result<Ingested, Problem>>;
 
     /// Unloads a model of an Ollama service from memory.
     fn unload_model(

@@ -57,6 +57,28 @@ fn unknown_service(shown: &str) -> Problem {
         .remedy("`studio-cockpit services` lists them")
 }
 
+/// All of a body, within the route's limit and in time.
+pub(crate) async fn whole_body<S: Send + Sync>(
+    request: Request,
+    state: &S,
+) -> Result<Bytes, Refusal> {
+    let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await;
+    match read {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(too_large().into())
+        }
+        Ok(Err(rejection)) => Err(Problem::new(Code::BadRequest, "the body could not be read")
+            .detail(rejection.body_text())
+            .into()),
+        Err(_) => Err(Refusal::with_status(
+            Problem::new(Code::BadRequest, "the body did not arrive in time")
+                .detail(format!("waited {} s", BODY_TIMEOUT.as_secs())),
+            StatusCode::REQUEST_TIMEOUT,
+        )),
+    }
+}
+
 /// A JSON body; an empty one counts as `{}`.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
@@ -72,25 +94,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
                 let essence = value.split(';').next().unwrap_or("").trim();
                 essence.eq_ignore_ascii_case("application/json")
             });
-        let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await;
-        let body = match read {
-            Ok(Ok(body)) => body,
-            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                return Err(too_large().into());
-            }
-            Ok(Err(rejection)) => {
-                return Err(Problem::new(Code::BadRequest, "the body could not be read")
-                    .detail(rejection.body_text())
-                    .into());
-            }
-            Err(_) => {
-                return Err(Refusal::with_status(
-                    Problem::new(Code::BadRequest, "the body did not arrive in time")
-                        .detail(format!("waited {} s", BODY_TIMEOUT.as_secs())),
-                    StatusCode::REQUEST_TIMEOUT,
-                ));
-            }
-        };
+        let body = whole_body(request, state).await?;
         if !json && !body.is_empty() {
             return Err(Refusal::with_status(
                 Problem::new(Code::BadRequest, "the body is not declared as JSON")

@@ -9,10 +9,12 @@ use cockpit_model::{Code, Problem};
 
 use crate::door::Door;
 use crate::refusal::Refusal;
-use crate::router::{App, EXCHANGE};
+use crate::router::{App, EVENTS, EXCHANGE};
 
 /// The largest request body, in bytes.
 pub(crate) const MAX_BODY: usize = 1024 * 1024;
+/// The largest body of reported events, in bytes; unpacked it may be no larger.
+pub(crate) const MAX_EVENTS: usize = 8 * 1024 * 1024;
 /// The longest path with its query, in bytes.
 const MAX_TARGET: usize = 4096;
 
@@ -64,9 +66,14 @@ fn screen(app: &App, request: &Request<Body>) -> Result<(), Refusal> {
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse::<u64>().ok());
-    if declared.is_some_and(|bytes| bytes > MAX_BODY as u64) {
+    let most = if request.uri().path() == EVENTS {
+        MAX_EVENTS
+    } else {
+        MAX_BODY
+    };
+    if declared.is_some_and(|bytes| bytes > most as u64) {
         return Err(too_large()
-            .detail(format!("at most {MAX_BODY} bytes are taken"))
+            .detail(format!("at most {most} bytes are taken"))
             .into());
     }
     Ok(())

@@ -20,6 +20,9 @@ use crate::ui::Ui;
 /// Where a one-time code is exchanged for the token: the one thing that is asked for without it.
 pub(crate) const EXCHANGE: &str = "/api/sign-in";
 
+/// Where events are reported, many at once.
+pub(crate) const EVENTS: &str = "/api/events";
+
 /// What every handler may use.
 #[derive(Clone)]
 pub(crate) struct App {
@@ -74,6 +77,10 @@ pub(crate) fn table() -> Vec<Route> {
         act("/api/stop-all", post(services::stop_all)),
         read("/api/host", get(host::host)),
         read("/api/events", get(events::list)),
+        act(
+            EVENTS,
+            post(events::report).layer(DefaultBodyLimit::max(gate::MAX_EVENTS)),
+        ),
         read("/api/events/stream", get(events::stream)),
         read("/api/usage", get(traffic::usage)),
         read("/api/calls", get(traffic::calls)),

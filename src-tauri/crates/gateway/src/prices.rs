@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use cockpit_metering::price::{PriceTable, Tokens};
+use cockpit_metering::price::{PriceTable, Tokens, own_cost};
 use cockpit_metering::wire::Reading;
 use cockpit_model::Usd;
 use cockpit_model::traffic::{PriceSpec, ProviderSpec};
@@ -77,16 +77,4 @@ impl Prices {
             .or_else(|| table.cost(kind, asked, tokens))?;
         Some((cost, table.version().to_owned()))
     }
-}
-
-/// Dollars a million tokens are as many microdollars, a token's picodollars times a million.
-fn own_cost(price: &PriceSpec, tokens: &Tokens) -> Usd {
-    let part = |tokens: u64, million: Usd| {
-        let pico = i128::from(tokens) * i128::from(million.pico()) / 1_000_000;
-        Usd::from_pico(i64::try_from(pico).unwrap_or(i64::MAX))
-    };
-    let cached = tokens.cached_read.min(tokens.input);
-    part(tokens.input - cached, price.input)
-        + part(cached, price.cached_input.unwrap_or(price.input))
-        + part(tokens.output, price.output)
 }

@@ -170,6 +170,18 @@ pub enum EventBody {
         /// `observe`, `redact` or `block`.
         action: String,
     },
+    /// Applications reported failed authentications, personal data, or rules they applied: the first at once, then
+    /// those of a minute together.
+    Reported {
+        /// `auth`, `pii` or `policy`.
+        kind: String,
+        /// How many since the last such event.
+        count: u64,
+        /// Of the newest: on whose behalf, or by whom.
+        user: Option<String>,
+        /// Of the newest: what was said of it.
+        said: Option<String>,
+    },
     /// Calls that ended in the last second; live only.
     Calls {
         /// How many ended.
@@ -205,6 +217,7 @@ impl EventBody {
             Self::Budget { .. } => "budget",
             Self::Refused { .. } => "refused",
             Self::Pii { .. } => "pii",
+            Self::Reported { .. } => "reported",
             Self::Calls { .. } => "calls",
             Self::Gap { .. } => "gap",
         }
@@ -249,5 +262,12 @@ pub enum Mark {
     Slept {
         /// For how long.
         slept_ms: u64,
+    },
+    /// Something was deployed, as its reporter tells.
+    Deploy {
+        /// What.
+        what: Option<String>,
+        /// Its version.
+        version: Option<String>,
     },
 }

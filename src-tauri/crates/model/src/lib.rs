@@ -27,7 +27,7 @@ pub use gateway::GatewayView;
 pub use jiff::Timestamp;
 pub use money::Usd;
 pub use problem::{Code, Problem};
-pub use report::{Record, Report, ReportKind};
+pub use report::{Ingested, Record, Rejected, Report, ReportKind};
 pub use service::{
     Action, Detail, Exit, HealthTick, Instance, InstanceState, Owner, PortHolder, ProbeView,
     Service,

@@ -90,3 +90,23 @@ impl ReportKind {
         }
     }
 }
+
+/// What became of events that were reported together: the answer of `POST /api/events`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ingested {
+    /// How many are on the disk now.
+    pub accepted: u64,
+    /// How many were there already, by their id.
+    pub duplicates: u64,
+    /// Those that cannot be accounted for.
+    pub rejected: Vec<Rejected>,
+}
+
+/// An event that cannot be accounted for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Its place in what was sent, from 0.
+    pub index: usize,
+    /// Why, and what to write instead.
+    pub reason: String,
+}

@@ -20,13 +20,14 @@ pub(crate) fn service_of(body: &EventBody) -> Option<&str> {
         EventBody::Service { service } => Some(&service.name),
         EventBody::Status { .. }
         | EventBody::Host { .. }
-        | EventBody::Mark(Mark::EngineStarted { .. } | Mark::Slept { .. })
+        | EventBody::Mark(Mark::EngineStarted { .. } | Mark::Slept { .. } | Mark::Deploy { .. })
         | EventBody::Config { .. }
         | EventBody::Cockpit { .. }
         | EventBody::Breaker { .. }
         | EventBody::Budget { .. }
         | EventBody::Refused { .. }
         | EventBody::Pii { .. }
+        | EventBody::Reported { .. }
         | EventBody::Calls { .. }
         | EventBody::Gap { .. } => None,
     }

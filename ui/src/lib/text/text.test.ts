@@ -137,6 +137,19 @@ describe('words', () => {
       service: null,
       text: 'The machine slept for 1 m 01 s',
     });
+    expect(
+      eventWords({ ...base, type: 'mark', mark: 'deploy', what: 'api', version: '1.4.0' }),
+    ).toMatchObject({ text: 'api 1.4.0 was deployed', more: '' });
+    expect(eventWords({ ...base, type: 'mark', mark: 'deploy', what: null, version: null }).text).toBe(
+      'Something was deployed',
+    );
+    expect(
+      eventWords({ ...base, type: 'reported', kind: 'auth', count: 500, user: 'mallory', said: null }),
+    ).toMatchObject({
+      tone: 'warn',
+      text: 'An application reported a failed sign-in, 500 times',
+      more: 'mallory',
+    });
     expect(eventWords({ ...base, type: 'comet' } as unknown as Event).text).toBe('comet');
   });
 });

@@ -157,6 +157,13 @@ export function eventWords(event: Event): EventWords {
           return line('busy', 'starting', event.service, 'restarted by hand');
         case 'slept':
           return line('idle', 'waiting', null, `The machine slept for ${duration(event.slept_ms)}`);
+        case 'deploy':
+          return line(
+            'busy',
+            'done',
+            null,
+            [event.what ?? 'Something', event.version, 'was deployed'].filter(Boolean).join(' '),
+          );
         default:
           return line(
             'idle',
@@ -200,6 +207,14 @@ export function eventWords(event: Event): EventWords {
           : `The gateway turned away a request from ${event.from}`,
         refusal(event.code),
       );
+    case 'reported':
+      return line(
+        'warn',
+        'degraded',
+        null,
+        reportedWords(event.kind, event.count),
+        [event.user, event.said].filter(Boolean).join(': '),
+      );
     case 'gap':
       return line(
         'idle',
@@ -223,6 +238,21 @@ function refusal(code: string): string {
       return 'a foreign web page';
     default:
       return code;
+  }
+}
+
+/** What an application reported, so often. */
+function reportedWords(kind: string, times: number): string {
+  const often = times > 1 ? `, ${times} times` : '';
+  switch (kind) {
+    case 'auth':
+      return `An application reported a failed sign-in${often}`;
+    case 'pii':
+      return `An application reported personal data${often}`;
+    case 'policy':
+      return `An application reported a rule that was applied${often}`;
+    default:
+      return `An application reported ${kind}${often}`;
   }
 }
 

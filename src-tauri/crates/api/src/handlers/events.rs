@@ -2,15 +2,15 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::response::sse::Event as Message;
-use cockpit_model::{Event, Problem};
+use cockpit_model::{Code, Event, Ingested, Problem};
 use futures_util::StreamExt;
 
-use crate::extract::service_name;
+use crate::extract::{service_name, whole_body};
 use crate::params::{Params, bad};
-use crate::refusal::Answer;
+use crate::refusal::{Answer, Refusal};
 use crate::router::App;
 use crate::stream;
 
@@ -26,6 +26,41 @@ pub(crate) async fn list(State(app): State<App>, params: Params) -> Answer<Json<
         .map(|name| service_name(name.to_owned()))
         .transpose()?;
     Ok(Json(app.cockpit.events(limit, service).await?))
+}
+
+/// Answers once what was accepted is on the disk. Also a body that is declared as plain text or not at all is taken:
+/// what it holds is what counts, and clients of one line rarely declare it.
+pub(crate) async fn report(State(app): State<App>, request: Request) -> Answer<Json<Ingested>> {
+    let gzip = match packing(request.headers()) {
+        None | Some("" | "identity") => false,
+        Some("gzip" | "x-gzip") => true,
+        Some(other) => {
+            return Err(Refusal::with_status(
+                Problem::new(
+                    Code::BadRequest,
+                    "the body is packed in a way that is not known here",
+                )
+                .detail(other.chars().take(40).collect::<String>())
+                .remedy("send it as it is, or with `Content-Encoding: gzip`"),
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ));
+        }
+    };
+    let body = whole_body(request, &()).await?;
+    match app.cockpit.ingest(body, gzip).await {
+        Ok(ingested) => Ok(Json(ingested)),
+        // The same body may be sent again in a moment.
+        Err(problem) if problem.code == Code::Storage => Err(Refusal::with_status(
+            problem,
+            StatusCode::SERVICE_UNAVAILABLE,
+        )),
+        Err(problem) => Err(problem.into()),
+    }
+}
+
+fn packing(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::CONTENT_ENCODING)?;
+    Some(value.to_str().unwrap_or("not text").trim())
 }
 
 pub(crate) async fn stream(

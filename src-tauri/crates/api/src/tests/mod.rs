@@ -21,13 +21,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use cockpit_model::host::HostView;
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::usage::Usage;
 use cockpit_model::{
-    Action, BreakerView, Call, Code, Event, GatewayView, Problem, Service, Status,
+    Action, BreakerView, Call, Code, Event, GatewayView, Ingested, Problem, Rejected, Service,
+    Status,
 };
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
@@ -189,6 +190,18 @@ impl Cockpit for Fake {
         self.note(format!("subscribe {after:?}"));
         let events = self.events.lock().unwrap().take().expect("subscribed once");
         tokio_stream::wrappers::ReceiverStream::new(events).boxed()
+    }
+
+    fn ingest(&self, body: Bytes, gzip: bool) -> BoxFuture<'static, Result<Ingested, Problem>> {
+        self.note(format!("ingest {} gzip {gzip}", body.len()));
+        self.done(Ok(Ingested {
+            accepted: 1,
+            duplicates: 0,
+            rejected: vec![Rejected {
+                index: 1,
+                reason: "type is missing: write one".into(),
+            }],
+        }))
     }
 
     fn unload_model(

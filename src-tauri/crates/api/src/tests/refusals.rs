@@ -331,3 +331,52 @@ proptest! {
         prop_assert!(status < 500, "{method} {path}: {status}");
     }
 }
+
+#[tokio::test]
+async fn events_may_be_many_but_not_too_many() {
+    let (fake, _feed) = fake();
+    let entry = Entry::new(fake.clone());
+    let large = " ".repeat(crate::gate::MAX_EVENTS);
+    assert_eq!(entry.post("/api/events", &large).await.status, 200);
+    let larger = format!("{large} ");
+    let got = entry.post("/api/events", &larger).await;
+    assert_eq!(
+        (got.status.as_u16(), got.code().as_str()),
+        (413, "too_large")
+    );
+    // Also where the size is not declared.
+    let pieces = futures_util::stream::iter(
+        (0..9).map(|_| Ok::<_, std::io::Error>(" ".repeat(1024 * 1024))),
+    );
+    let undeclared = axum::http::Request::post("/api/events")
+        .body(Body::from_stream(pieces))
+        .unwrap();
+    assert_eq!(entry.ask(undeclared).await.status, 413);
+    assert_eq!(
+        fake.asked(),
+        [format!("ingest {} gzip false", crate::gate::MAX_EVENTS)]
+    );
+}
+
+#[tokio::test]
+async fn events_say_how_they_are_packed_and_may_come_again() {
+    let (fake, _feed) = fake();
+    let entry = Entry::new(fake.clone());
+    let packed = |how: &str| {
+        axum::http::Request::post("/api/events")
+            .header("content-encoding", how)
+            .body(Body::from("x"))
+            .unwrap()
+    };
+    assert_eq!(entry.ask(packed("gzip")).await.status, 200);
+    assert_eq!(fake.asked(), ["ingest 1 gzip true"]);
+    let got = entry.ask(packed("br")).await;
+    assert_eq!(
+        (got.status.as_u16(), got.code().as_str()),
+        (415, "bad_request")
+    );
+    *fake.fails.lock().unwrap() = Some(Problem::new(Code::Storage, "the disk is full"));
+    let got = entry.post("/api/events", "{}").await;
+    assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "storage"));
+    assert_eq!(got.header("retry-after"), "1");
+}

@@ -274,6 +274,10 @@ pub(crate) fn events() -> Vec<Event> {
         }),
         EventBody::Mark(Mark::Restart { service: service() }),
         EventBody::Mark(Mark::Slept { slept_ms: 9 }),
+        EventBody::Mark(Mark::Deploy {
+            what: Some("api".into()),
+            version: None,
+        }),
         EventBody::Config {
             ok: true,
             summary: "api changed".into(),
@@ -305,6 +309,12 @@ pub(crate) fn events() -> Vec<Event> {
             call: "01HF".into(),
             found: vec!["email 2".into()],
             action: "observe".into(),
+        },
+        EventBody::Reported {
+            kind: "auth".into(),
+            count: 3,
+            user: Some("ada".into()),
+            said: None,
         },
         EventBody::Calls {
             ended: 1,

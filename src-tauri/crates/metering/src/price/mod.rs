@@ -32,7 +32,7 @@ use std::sync::{Arc, LazyLock};
 use cockpit_model::Usd;
 
 pub use parse::NoTable;
-pub use rates::{OwnPrice, Price, Tokens, WrongPrice};
+pub use rates::{OwnPrice, Price, Tokens, WrongPrice, own_cost};
 pub use vendor::{vendor, vendor_at};
 
 /// What vendors ask for their models. Cheap to clone.

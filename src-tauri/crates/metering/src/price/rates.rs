@@ -1,6 +1,7 @@
 //! The price of one model, and the arithmetic.
 
 use cockpit_model::Usd;
+use cockpit_model::traffic::PriceSpec;
 
 /// What a call used. Cached tokens are part of the input and counted once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +41,18 @@ pub struct WrongPrice {
     model: String,
     field: &'static str,
     amount: f64,
+}
+
+/// What tokens cost at a person's own price. Dollars a million tokens are as many microdollars, a token's picodollars times a million.
+pub fn own_cost(price: &PriceSpec, tokens: &Tokens) -> Usd {
+    let part = |tokens: u64, million: Usd| {
+        let pico = i128::from(tokens) * i128::from(million.pico()) / 1_000_000;
+        Usd::from_pico(i64::try_from(pico).unwrap_or(i64::MAX))
+    };
+    let cached = tokens.cached_read.min(tokens.input);
+    part(tokens.input - cached, price.input)
+        + part(cached, price.cached_input.unwrap_or(price.input))
+        + part(tokens.output, price.output)
 }
 
 /// What a model costs.

@@ -1,0 +1,74 @@
+//! Who a provider is, by the names that applications and their instrumentation give it.
+
+use cockpit_metering::price;
+
+/// Endings that say which of a vendor's interfaces it was (`openai.chat`, `anthropic.messages`).
+const INTERFACES: &[&str] = &[
+    ".chat",
+    ".completion",
+    ".embedding",
+    ".generative-ai",
+    ".image",
+    ".messages",
+    ".responses",
+    ".speech",
+    ".transcription",
+];
+
+/// Our name for a provider: lower case, the vendor's usual name where it is known by several.
+pub(super) fn name(told: &str) -> String {
+    let lower = told.trim().to_ascii_lowercase();
+    let bare = INTERFACES
+        .iter()
+        .find_map(|interface| lower.strip_suffix(interface))
+        .unwrap_or(&lower);
+    match bare {
+        "aws.bedrock" | "aws_bedrock" | "amazon-bedrock" | "amazon_bedrock" => "bedrock".to_owned(),
+        "azure.ai.inference" | "az.ai.inference" | "azure-openai" => "azure".to_owned(),
+        "ibm.watsonx.ai" => "watsonx".to_owned(),
+        "google.vertex" | "google-vertex" | "vertexai" | "google_genai" => "gemini".to_owned(),
+        "_other" => String::new(),
+        other => price::vendor(other).to_owned(),
+    }
+}
+
+/// A model without its provider's name before it.
+pub(super) fn bare<'m>(provider: &str, model: &'m str) -> &'m str {
+    let model = model.trim();
+    let within = model
+        .split_once('/')
+        .filter(|(before, _)| before.eq_ignore_ascii_case(provider) || name(before) == provider);
+    within.map_or(model, |(_, bare)| bare)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_names_are_one() {
+        for (told, ours) in [
+            ("openai", "openai"),
+            ("OpenAI", "openai"),
+            ("openai.chat", "openai"),
+            ("openai.responses", "openai"),
+            ("anthropic.messages", "anthropic"),
+            ("az.ai.openai", "azure"),
+            ("azure.ai.openai", "azure"),
+            ("azure-openai.chat", "azure"),
+            ("gcp.vertex_ai", "gemini"),
+            ("google.generative-ai", "gemini"),
+            ("mistral_ai", "mistral"),
+            ("x_ai", "xai"),
+            ("aws.bedrock", "bedrock"),
+            ("Ollama", "ollama"),
+            ("_OTHER", ""),
+            ("my-own", "my-own"),
+        ] {
+            assert_eq!(name(told), ours, "{told}");
+        }
+        assert_eq!(bare("openai", "openai/gpt-4o"), "gpt-4o");
+        assert_eq!(bare("azure", "azure.ai.openai/gpt-4o"), "gpt-4o");
+        assert_eq!(bare("openai", "meta/llama"), "meta/llama");
+    }
+}
