@@ -84,6 +84,51 @@ async fn services_end_whose_engine_is_dead_and_whose_configuration_is_broken() {
     assert!(!own.data().exists());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_windows_web_view_kept_goes_with_the_persons_own_data() {
+    let home = tempfile::tempdir().unwrap();
+    let own = Cockpit::start(SLEEPER).await;
+    let kept: Vec<_> = cockpit_web_view(home.path());
+    for folder in &kept {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let uninstall = async |args: &[&str]| {
+        let output = Command::new(exe())
+            .args(["uninstall", "--yes", "--delete-data"])
+            .args(args)
+            .env("HOME", home.path())
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("XDG_CACHE_HOME")
+            .env("STUDIO_COCKPIT_DATA_DIR", own.data())
+            .output()
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    let other = tempfile::tempdir().unwrap();
+    fs::write(other.path().join("token"), "t").unwrap();
+    uninstall(&["--data-dir", other.path().to_str().unwrap()]).await;
+    assert!(!other.path().exists());
+    assert!(
+        kept.iter().all(|folder| folder.exists()),
+        "another folder's app may run"
+    );
+    uninstall(&[]).await;
+    assert!(!own.data().exists());
+    assert!(!kept.iter().any(|folder| folder.exists()), "{kept:?}");
+}
+
+fn cockpit_web_view(home: &Path) -> Vec<std::path::PathBuf> {
+    let folders = if cfg!(target_os = "macos") {
+        ["Library/WebKit", "Library/Caches"]
+    } else {
+        [".local/share", ".cache"]
+    };
+    folders
+        .map(|folder| home.join(folder).join("dev.studio-cockpit.app"))
+        .to_vec()
+}
+
 /// A person's home, and stand-ins for the tools of a user manager that note what they are asked.
 #[cfg(target_os = "linux")]
 struct Person {

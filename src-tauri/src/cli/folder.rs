@@ -56,6 +56,14 @@ impl DataFolder {
         })
     }
 
+    /// The demo's own, inside this one.
+    ///
+    /// # Errors
+    /// [`Code::Storage`] when its path cannot be used.
+    pub fn demo(&self) -> Result<Self, Problem> {
+        Self::new(Some(&self.0.join("demo")))
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.0

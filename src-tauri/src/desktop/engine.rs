@@ -63,7 +63,7 @@ impl Engine {
             .as_deref()
             .is_ok_and(cockpit_simulator::is_demo_toml);
         if config.is_none() && !folder.config().exists() && !listens(&folder) {
-            folder = DataFolder::new(Some(&folder.path().join("demo")))?;
+            folder = folder.demo()?;
             demo = true;
         }
         Ok(Self {
@@ -145,12 +145,14 @@ impl Engine {
     /// Ends the demo that runs in this folder, with all its services: the person has a configuration
     /// of their own now. Asked once, at the launch; whoever starts a demo afterwards means it.
     pub(crate) async fn leave_demo(&self) {
-        let demo = self.folder.path().join("demo");
-        if self.demo || !self.folder.config().exists() || !demo.is_dir() {
+        let Ok(demo) = self.folder.demo() else {
+            return;
+        };
+        if self.demo || !self.folder.config().exists() || !demo.path().is_dir() {
             return;
         }
         let ended = async {
-            let client = Client::new(DataFolder::new(Some(&demo))?.socket()?);
+            let client = Client::new(demo.socket()?);
             end(&client, true).await
         };
         match ended.await {

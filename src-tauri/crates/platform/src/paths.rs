@@ -46,6 +46,29 @@ pub fn home() -> Option<PathBuf> {
         .filter(|home| home.is_absolute())
 }
 
+/// Where the system's web view keeps what belongs to the app of that identifier. They need not exist.
+pub fn webview_dirs(identifier: &str) -> Vec<PathBuf> {
+    let Some(home) = home() else {
+        return Vec::new();
+    };
+    if cfg!(target_os = "macos") {
+        return ["WebKit", "Caches"]
+            .map(|folder| home.join("Library").join(folder).join(identifier))
+            .to_vec();
+    }
+    let xdg = |variable: &str, usual: &str| {
+        std::env::var_os(variable)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .unwrap_or_else(|| home.join(usual))
+            .join(identifier)
+    };
+    vec![
+        xdg("XDG_DATA_HOME", ".local/share"),
+        xdg("XDG_CACHE_HOME", ".cache"),
+    ]
+}
+
 fn choose_data_dir(
     own: Option<PathBuf>,
     xdg: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! `serve` and `demo`: this process becomes the engine.
 
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use super::app;
@@ -31,19 +32,46 @@ pub(in crate::cli) async fn serve(
     log::begin(common, &data);
     let options = EngineOptions {
         config: common.config.clone(),
-        data,
+        data: data.clone(),
         stop_services_on_exit: stop_services,
         await_config,
         demo: false,
     };
-    Ok(Box::pin(engine::run(options)).await?)
+    let mut running = Box::pin(engine::run(options));
+    if io::stdout().is_terminal() {
+        tokio::select! {
+            ended = &mut running => return Ok(ended?),
+            greeted = greet(&data, stop_services) => greeted?,
+        }
+    }
+    Ok(running.await?)
+}
+
+/// Says to whoever started it where it is, and what ends with it.
+async fn greet(data: &DataFolder, stop_services: bool) -> Done {
+    until_ready(&Client::new(data.socket()?)).await;
+    let engine = data.read_engine_file()?;
+    let services = if stop_services {
+        "the services end with it"
+    } else {
+        "the services go on"
+    };
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "Studio Cockpit {} serves on http://{}\n  `studio-cockpit open` shows it in a browser, signed in; \
+         `studio-cockpit status` says how things are\n  Ctrl-C ends it: {services}",
+        engine.version, engine.listen
+    )?;
+    out.flush()?;
+    Ok(())
 }
 
 /// The demo has a data folder of its own, and ends what it started.
 pub(in crate::cli) async fn demo(common: &Common, no_window: bool) -> Done {
     let mut data = common.folder()?;
     if common.data_dir.is_none() {
-        data = DataFolder::new(Some(&data.path().join("demo")))?;
+        data = data.demo()?;
     }
     log::begin(common, &data);
     let options = EngineOptions {

@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 
 use cockpit_model::verdict::ConfigState;
-use cockpit_model::{Status, Timestamp};
+use cockpit_model::{Code, Problem, Status, Timestamp};
 
-use crate::cli::args::Reading;
+use crate::cli::args::{Common, Reading};
+use crate::cli::client::Client;
 use crate::cli::failure::Done;
 use crate::cli::style::{self, Style, Tone};
 
@@ -18,10 +19,36 @@ pub(in crate::cli) async fn status(reading: &Reading) -> Done {
         writeln!(out)?;
         return Ok(());
     }
-    let status: Status = client.get("/api/status").await?;
+    let status: Status = match client.get("/api/status").await {
+        Err(problem) if problem.code == Code::NotRunning => {
+            return Err(or_the_demo(&reading.common, problem).await.into());
+        }
+        answer => answer?,
+    };
     let style = Style::of(&io::stdout());
     write(&mut out, style, &status, Timestamp::now())?;
     Ok(())
+}
+
+/// Who looks for the cockpit and finds none may have left the demo running.
+async fn or_the_demo(common: &Common, problem: Problem) -> Problem {
+    if common.data_dir.is_some() {
+        return problem;
+    }
+    let Some(demo) = common.folder().ok().and_then(|folder| folder.demo().ok()) else {
+        return problem;
+    };
+    let Ok(socket) = demo.socket() else {
+        return problem;
+    };
+    match Client::new(socket).get_bytes("/readyz").await {
+        Ok(_) => problem.remedy(format!(
+            "the demo runs: `studio-cockpit status --data-dir '{}'` shows it; your own starts with \
+             `studio-cockpit serve`, or open the app",
+            demo.path().display()
+        )),
+        Err(_) => problem,
+    }
 }
 
 fn write(out: &mut impl Write, style: Style, status: &Status, now: Timestamp) -> io::Result<()> {

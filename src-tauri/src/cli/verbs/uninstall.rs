@@ -35,6 +35,9 @@ const STRAYS_LIMIT: Duration = Duration::from_secs(120);
 /// How often it is asked meanwhile.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
+/// The app's name to the system, as in `tauri.conf.json`: the web view keeps its own files under it.
+const IDENTIFIER: &str = "dev.studio-cockpit.app";
+
 /// A configuration without services.
 const NOTHING: &str = "[cockpit]\nlisten = \"127.0.0.1:0\"\n";
 
@@ -118,7 +121,7 @@ pub(in crate::cli) async fn uninstall(common: &Common, yes: bool, data: Option<D
 async fn look(common: &Common) -> Result<Installed, Problem> {
     let folder = common.folder()?;
     let mut places = Vec::new();
-    let demo = demo_in(&folder)?;
+    let demo = folder.demo()?;
     if demo.path().is_dir() {
         let client = Client::new(demo.socket()?);
         places.push(Place::look(demo.clone(), client, true, demo.config()).await?);
@@ -138,10 +141,6 @@ async fn look(common: &Common) -> Result<Installed, Problem> {
         places,
         login,
     })
-}
-
-fn demo_in(folder: &DataFolder) -> Result<DataFolder, Problem> {
-    DataFolder::new(Some(&folder.path().join("demo")))
 }
 
 /// Whether shims, or what dead ones left, are in the folder for their sockets.
@@ -356,11 +355,15 @@ fn delete(folder: &DataFolder) -> Result<(), Problem> {
         .remedy("look at it, and delete it by hand"));
     }
     let mut doomed = vec![cockpit_platform::paths::run_dir(path)?];
-    let demo = demo_in(folder)?;
+    let demo = folder.demo()?;
     if demo.path().is_dir() {
         doomed.push(cockpit_platform::paths::run_dir(demo.path())?);
     }
     doomed.push(path.to_owned());
+    // The window's own is shared by all of a person's data folders: it goes with the usual one.
+    if cockpit_platform::paths::data_dir().is_ok_and(|usual| usual == path) {
+        doomed.extend(cockpit_platform::paths::webview_dirs(IDENTIFIER));
+    }
     for folder in doomed {
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cockpit_model::VerdictState;
 use studio_cockpit::cli::client::encode;
-use tauri::AppHandle;
 use tauri::image::Image;
 use tauri::menu::{CheckMenuItem, Menu, MenuItem, PredefinedMenuItem, Submenu};
 use tauri::tray::{TrayIcon, TrayIconBuilder};
+use tauri::{AppHandle, Manager};
 
 use self::orders::Order;
 use self::picture::{Picture, Row};
+use super::engine::Engine;
 use super::feed::View;
 
 /// Where the services' submenus begin: after the verdict and a separator.
@@ -113,7 +114,9 @@ impl Drawn {
                 &stop_all,
             ],
         )?;
-        let icon = TrayIconBuilder::with_id("verdict")
+        // Each data folder has an icon of its own: on Linux its picture is a file of this name.
+        let folder = app.state::<Arc<Engine>>().folder_hash();
+        let icon = TrayIconBuilder::with_id(format!("verdict-{folder}"))
             .icon(shape(picture.shape)?)
             .icon_as_template(true)
             .tooltip("Studio Cockpit")

@@ -1,0 +1,83 @@
+//! What a person meets in a terminal: where the engine is, and where else to look for one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use support::{Cockpit, exe, told};
+use tokio::process::Command;
+
+const SLEEPER: &str = "[services.sleeper]\ncommand = [\"sleep\", \"100000\"]\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_no_cockpit_is_told_of_the_demo_that_runs() {
+    let person = tempfile::tempdir().unwrap();
+    let demo = person.path().join("demo");
+    let status = async || {
+        let mut command = Command::new(exe());
+        command
+            .arg("status")
+            .env("STUDIO_COCKPIT_DATA_DIR", person.path());
+        told(command).await
+    };
+    let (code, _, error) = status().await;
+    assert_eq!(code, 3);
+    assert!(!error.contains("demo"), "{error}");
+
+    let cockpit = Cockpit::start(SLEEPER).await;
+    std::os::unix::fs::symlink(cockpit.data(), &demo).unwrap();
+    let (code, _, error) = status().await;
+    assert_eq!(code, 3, "the person's own does not run");
+    let shown = format!("status --data-dir '{}'", demo.display());
+    assert!(error.contains(&shown), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_says_on_a_terminal_where_it_is_and_what_ends_with_it() {
+    let cockpit = Cockpit::new(SLEEPER);
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    let terminal = File::options()
+        .read(true)
+        .write(true)
+        .open(name.to_str().unwrap())
+        .unwrap();
+    let mut engine = Command::new(exe())
+        .args(["serve", "--stop-services", "--data-dir"])
+        .arg(cockpit.data())
+        .stdin(Stdio::null())
+        .stdout(terminal)
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let said = tokio::task::spawn_blocking(move || {
+        let lines = BufReader::new(File::from(ours)).lines();
+        lines.take(3).collect::<Result<Vec<_>, _>>().unwrap()
+    });
+    let said = tokio::time::timeout(support::PATIENCE, said)
+        .await
+        .expect("it greets")
+        .unwrap()
+        .join("\n");
+    let file = fs::read_to_string(cockpit.data().join("engine.json")).unwrap();
+    let file: serde_json::Value = serde_json::from_str(&file).unwrap();
+    let address = format!("http://{}", file["listen"].as_str().unwrap());
+    assert!(said.contains(&address), "{said}");
+    assert!(said.contains("the services end with it"), "{said}");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(engine.id().unwrap()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert!(engine.wait().await.unwrap().success());
+}
