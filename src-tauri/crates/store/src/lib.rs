@@ -35,6 +35,7 @@ mod encode;
 mod error;
 mod events;
 pub mod ledger;
+mod rows;
 pub mod series;
 mod state;
 mod telemetry;

@@ -17,6 +17,7 @@ use crate::database::{self, Opened};
 use crate::encode;
 use crate::error::{Error, is_damage};
 use crate::events;
+use crate::rows;
 use crate::series::Points;
 use crate::tiers;
 use crate::writer::{self, Command, Measured};
@@ -195,10 +196,10 @@ impl Telemetry {
         self.flush_for_reading();
         self.read(|connection| {
             let mut points = Points::new(plan);
-            writer::read_buckets(connection, &plan.tier, plan.first, |at, bucket| {
+            rows::read_buckets(connection, &plan.tier, plan.first, |at, bucket| {
                 points.add(at, &bucket);
             })?;
-            let names = writer::read_names(connection)?
+            let names = rows::read_names(connection)?
                 .into_iter()
                 .map(|(name, id)| (id, name))
                 .collect();
@@ -240,7 +241,7 @@ impl Telemetry {
     ) -> Result<BTreeMap<String, Vec<(Timestamp, u64)>>, Error> {
         self.flush_for_reading();
         self.read(|connection| {
-            let names: BTreeMap<u32, String> = writer::read_names(connection)?
+            let names: BTreeMap<u32, String> = rows::read_names(connection)?
                 .into_iter()
                 .map(|(name, id)| (id, name))
                 .collect();
