@@ -1,22 +1,26 @@
 //! Metering a stream while it passes.
 
+use std::ops::Range;
+
 use bytes::Bytes;
+use memchr::memmem;
 
 use super::ndjson::Ndjson;
 use super::reading::{Kind, Reader};
+use super::splice::null_member;
 use super::sse::Sse;
 use super::{Dialect, Frame, MAX_FRAME, ProviderError, Reading};
 
 /// Passes a stream on, byte for byte, and reads it on the way.
 ///
-/// Chunks go on as they come, uncopied, before anything is read of the next. Only when it is to leave out OpenAI's
-/// usage-only chunk ([`Self::dropping_usage`]) does it hold back an event that is not complete yet, at most
+/// Chunks go on as they come, uncopied, before anything is read of the next. Only when it is to leave out what OpenAI
+/// says of usage ([`Self::dropping_usage`]) does it hold back an event that is not complete yet, at most
 /// [`MAX_FRAME`] bytes of it.
 #[derive(Debug)]
 pub struct StreamMeter {
     framing: Framing,
     reader: Reader,
-    /// Whether a chunk with nothing but what was used is left out.
+    /// Whether what is said of usage is left out, where nothing else is said with it.
     drop_usage: bool,
     /// The incomplete event that is held back.
     held: Vec<u8>,
@@ -71,8 +75,9 @@ impl StreamMeter {
         }
     }
 
-    /// Leaves out the chunk that has `choices: []` and what was used: it only comes because the gateway asked for it
-    /// in the client's place. Where usage comes with a chunk that has choices, nothing is left out.
+    /// Leaves out the chunk that has `choices: []` and what was used, and the `usage: null` of the chunks before it: they
+    /// only come because the gateway asked for usage in the client's place. Where usage comes with a chunk that has
+    /// choices, nothing is left out.
     #[must_use]
     pub fn dropping_usage(mut self) -> Self {
         self.drop_usage = true;
@@ -98,23 +103,43 @@ impl StreamMeter {
             });
             return;
         }
-        // What goes on of this chunk: from `from` to the end of the last complete event.
+        // What goes on of this chunk: from `from` to the end of the last complete event, after what was rewritten
+        // before it.
         let (mut from, mut upto) = (0, 0);
+        let mut rewritten = Vec::new();
         framing.push(&chunk, |frame| {
             let kind = read(reader, &frame);
-            if kind == Kind::UsageOnly && !*committed {
-                if from < upto {
-                    send(held, chunk.slice(from..upto), out);
+            // What is held is of the first event that this chunk completes.
+            let is_held = upto == 0 && !held.is_empty();
+            if *committed {
+                // Its beginning has gone on.
+            } else if kind == Kind::UsageOnly {
+                if is_held {
+                    held.clear();
+                } else {
+                    rewritten.extend_from_slice(chunk.get(from..upto).unwrap_or_default());
                 }
-                // What is held of earlier events went on with them: what is left is of this one.
-                held.clear();
                 from = frame.end;
+            } else if is_held {
+                held.extend_from_slice(chunk.get(..frame.end).unwrap_or_default());
+                if let Some(cut) = null_usage(held) {
+                    held.drain(cut);
+                }
+                rewritten.append(held);
+                from = frame.end;
+            } else if let Some(cut) = null_usage(chunk.get(upto..frame.end).unwrap_or_default()) {
+                let before = from..upto + cut.start;
+                rewritten.extend_from_slice(chunk.get(before).unwrap_or_default());
+                from = upto + cut.end;
             }
             *committed = false;
             upto = frame.end;
         });
-        if from < upto {
-            send(held, chunk.slice(from..upto), out);
+        if !rewritten.is_empty() {
+            rewritten.extend_from_slice(chunk.get(from..upto).unwrap_or_default());
+            out(rewritten.into());
+        } else if from < upto {
+            out(chunk.slice(from..upto));
         }
         let rest = chunk.slice(upto..);
         if *committed || held.len() + rest.len() > MAX_FRAME {
@@ -151,10 +176,29 @@ impl StreamMeter {
         let mut kind = Kind::Ordinary;
         self.framing.finish(|frame| kind = read(reader, &frame));
         if kind == Kind::Ordinary || self.committed {
+            if self.drop_usage
+                && !self.committed
+                && let Some(cut) = null_usage(&self.held)
+            {
+                self.held.drain(cut);
+            }
             send(&mut self.held, Bytes::new(), out);
         }
         self.reader.finish()
     }
+}
+
+/// Where an event says `usage: null`, in an object that stands on one line, as all do.
+fn null_usage(event: &[u8]) -> Option<Range<usize>> {
+    let found = memmem::find(event, b"\"usage\"")?;
+    let (before, after) = event.split_at(found);
+    let begin = memchr::memrchr2(b'\n', b'\r', before).map_or(0, |at| at + 1);
+    let end = memchr::memchr2(b'\n', b'\r', after).map_or(event.len(), |at| found + at);
+    let line = event.get(begin..end)?;
+    let data = line.strip_prefix(b"data:")?;
+    let cut = null_member(data, "usage")?;
+    let begin = begin + (line.len() - data.len());
+    Some(begin + cut.start..begin + cut.end)
 }
 
 /// Sends what is held and then the chunk.

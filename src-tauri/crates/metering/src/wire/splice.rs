@@ -71,6 +71,33 @@ pub fn rewrite(body: &Bytes, changes: &Changes<'_>) -> Result<Bytes, NotAnObject
     Ok(edits.apply(body))
 }
 
+/// Where a member of the outermost object stands whose value is `null`, with the comma that parts it from its
+/// neighbour; `None` where there is none, or more than one.
+pub(super) fn null_member(body: &[u8], name: &str) -> Option<Range<usize>> {
+    let object = Object::scan(body, 0).ok()?;
+    if !body.get(object.after..)?.iter().all(is_space) {
+        return None;
+    }
+    let mut named = object.named(body, name);
+    let (member, None) = (named.next()?, named.next()) else {
+        return None;
+    };
+    if body.get(member.value.clone())? != b"null" {
+        return None;
+    }
+    let end = member.value.end;
+    let mut members = object.members.iter();
+    let before = members
+        .by_ref()
+        .take_while(|one| one.key != member.key)
+        .last();
+    Some(match (before, members.next()) {
+        (Some(before), _) => before.value.end..end,
+        (None, Some(next)) => member.key.start..next.key.start,
+        (None, None) => member.key.start..end,
+    })
+}
+
 /// Where the members of an object stand.
 struct Object {
     members: Vec<Member>,
@@ -315,6 +342,29 @@ mod tests {
         for changes in [Changes::default(), same] {
             let out = rewrite(&body, &changes).unwrap();
             assert_eq!((out.as_ptr(), out.len()), (body.as_ptr(), body.len()));
+        }
+    }
+
+    #[test]
+    fn a_null_is_found_with_its_comma() {
+        for (body, without) in [
+            (r#"{"usage":null}"#, Some("{}")),
+            (r#"{"usage":null , "a":1}"#, Some(r#"{"a":1}"#)),
+            (
+                r#"{ "a":{"usage":null} ,  "us\u0061ge" : null }"#,
+                Some(r#"{ "a":{"usage":null} }"#),
+            ),
+            (r#"{"a":1,"usage":null,"b":2} "#, Some(r#"{"a":1,"b":2} "#)),
+            (r#"{"usage":null,"usage":null}"#, None),
+            (r#"{"usage":{}}"#, None),
+            (r#"{"a":[{"usage":null}]}"#, None),
+            (r#"{"usage":null"#, None),
+            (r#"{"usage":null}}"#, None),
+            ("[DONE]", None),
+        ] {
+            let found = null_member(body.as_bytes(), "usage");
+            let left = found.map(|cut| [&body[..cut.start], &body[cut.end..]].concat());
+            assert_eq!(left.as_deref(), without, "{body}");
         }
     }
 
