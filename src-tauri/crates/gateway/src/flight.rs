@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cockpit_metering::price::Tokens;
 use cockpit_metering::wire::Reading;
 use cockpit_model::traffic::Target;
 use cockpit_model::{Call, Outcome, Usd};
@@ -29,7 +30,24 @@ pub(crate) struct Flight {
     place: Option<Place>,
     /// Who was asked last.
     provider: Option<Arc<Provider>>,
+    /// What it was expected to use.
+    expected: Expected,
+    /// Whether an answer has begun to reach the caller.
+    begun: bool,
+    /// Of an answer that is read in passing: its pieces so far.
+    pieces: Option<u64>,
 }
+
+/// What a request is expected to use: stands in where its provider does not tell, so that whoever hangs up before the
+/// end pays for what was written until then.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Expected {
+    pub(crate) input: u64,
+    pub(crate) output: u64,
+}
+
+/// What a price's version ends in where the tokens are an estimate.
+const ESTIMATED: &str = "+estimated";
 
 /// How an attempt ended, for its target's breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +70,20 @@ impl Flight {
             held: None,
             place: None,
             provider: None,
+            expected: Expected::default(),
+            begun: false,
+            pieces: None,
         }
     }
 
-    pub(crate) fn hold(&mut self, held: Held) {
+    pub(crate) fn hold(&mut self, held: Held, expected: Expected) {
         self.held = Some(held);
+        self.expected = expected;
+    }
+
+    /// An answer begins to reach the caller.
+    pub(crate) fn begins(&mut self) {
+        self.begun = true;
     }
 
     /// Keeps the place until the end.
@@ -130,10 +157,21 @@ impl Flight {
         let Some(provider) = self.provider.clone() else {
             return;
         };
-        let price = self.shared.prices.price(&provider, reading, self.model());
+        // Of a whole answer they say nothing.
+        let streamed = self.call().is_some_and(|call| call.streamed);
+        self.pieces = streamed.then_some(reading.pieces);
+        // A total that is behind what was written was told before that.
+        let output = reading
+            .output_tokens
+            .filter(|told| reading.complete || *told >= reading.pieces);
+        let price = if output.is_some() || reading.output_tokens.is_none() && reading.complete {
+            self.shared.prices.price(&provider, reading, self.model())
+        } else {
+            None
+        };
         if let Some(call) = self.call() {
             call.input_tokens = reading.input_tokens;
-            call.output_tokens = reading.output_tokens;
+            call.output_tokens = output;
             call.cached_input_tokens = reading.cached_read;
             call.cache_write_tokens = reading.cache_write;
             call.finish_reason.clone_from(&reading.finish_reason);
@@ -142,6 +180,46 @@ impl Flight {
                 call.price_version = Some(version);
             }
         }
+    }
+
+    /// What to settle with. Where a provider worked and did not tell, that is an estimate; a price that rests on one
+    /// says so in its version. Tokens that were not told stay unknown.
+    fn settlement(&self, call: &mut Call) -> (u64, Usd) {
+        let told = call.input_tokens.is_some() && call.output_tokens.is_some();
+        let worked = self.begun || call.outcome == Outcome::Cancelled;
+        let input = call.input_tokens.unwrap_or(0);
+        let output = call.output_tokens.unwrap_or(0);
+        if told || call.cost_usd.is_some() || call.attempts == 0 || !worked {
+            let tokens = input.saturating_add(output);
+            return (tokens, call.cost_usd.unwrap_or(Usd::ZERO));
+        }
+        let input = call.input_tokens.unwrap_or(self.expected.input);
+        let output = call
+            .output_tokens
+            .or(self.pieces)
+            .unwrap_or(self.expected.output);
+        let tokens = Tokens {
+            input,
+            output,
+            cached_read: call.cached_input_tokens.unwrap_or(0),
+            cache_write: call.cache_write_tokens.unwrap_or(0),
+            ..Tokens::default()
+        };
+        let priced = self.provider.as_deref().and_then(|provider| {
+            let prices = &self.shared.prices;
+            prices.cost(provider, &call.model, None, &tokens)
+        });
+        if let Some((cost, version)) = priced {
+            call.cost_usd = Some(cost);
+            // What costs nothing costs nothing however much it is.
+            call.price_version = Some(if cost == Usd::ZERO {
+                version
+            } else {
+                format!("{version}{ESTIMATED}")
+            });
+        }
+        let tokens = input.saturating_add(output);
+        (tokens, call.cost_usd.unwrap_or(Usd::ZERO))
     }
 
     fn model(&self) -> &str {
@@ -161,10 +239,9 @@ impl Flight {
         call.status = status;
         call.error = code.map(str::to_owned);
         call.latency_ms = Some(millis(self.started.elapsed()));
+        let (tokens, cost) = self.settlement(&mut call);
         if let Some(held) = self.held.take() {
-            let output = call.output_tokens.unwrap_or(0);
-            let tokens = call.input_tokens.unwrap_or(0).saturating_add(output);
-            held.settle(tokens, call.cost_usd.unwrap_or(Usd::ZERO));
+            held.settle(tokens, cost);
         }
         self.shared.calls.record(*call);
     }

@@ -17,7 +17,8 @@
 //! - **Nothing is retried after the first piece of an answer has reached the caller.**
 //! - **What is not understood is not changed.** A body is rewritten in place where its model's name must
 //!   change; unknown fields, headers and events pass as they are.
-//! - **Memory is bounded:** requests, answers that are held, waiting requests, callers that are told apart.
+//! - **Memory is bounded:** requests and answers that are held, each and together ([`memory`]), waiting requests,
+//!   callers that are told apart.
 
 mod body;
 mod breakers;
@@ -32,6 +33,7 @@ mod force;
 mod gate;
 mod guard;
 mod knocks;
+mod memory;
 mod models;
 mod prices;
 mod refusal;
@@ -97,6 +99,7 @@ pub(crate) struct Shared {
     pub(crate) spend: Arc<spend::Spend>,
     pub(crate) prices: prices::Prices,
     pub(crate) models: models::Models,
+    pub(crate) memory: Arc<memory::Memory>,
     pub(crate) rooms: Rooms,
     pub(crate) calls: Arc<dyn Calls>,
     pub(crate) findings: Gathered,
@@ -244,6 +247,7 @@ impl Gateway {
                 spend: Arc::new(spend),
                 prices: prices::Prices::default(),
                 models: models::Models::default(),
+                memory: Arc::default(),
                 rooms: Rooms::default(),
                 calls,
                 findings: Gathered::new(findings),

@@ -60,18 +60,40 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::UPGRADE,
 ];
 
-/// Takes out what belongs to the connection, also what `connection` names.
-pub(crate) fn strip_connection(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
+/// What `connection` names.
+fn named(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
         .get_all(header::CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| HeaderName::try_from(name.trim()).ok())
-        .collect();
-    for name in named.into_iter().chain(HOP_BY_HOP) {
+        .collect()
+}
+
+/// Takes out what belongs to the connection, also what `connection` names.
+pub(crate) fn strip_connection(headers: &mut HeaderMap) {
+    for name in named(headers).into_iter().chain(HOP_BY_HOP) {
         headers.remove(name);
     }
+}
+
+/// Whether a caller's header is for us, or for whoever is on the other end of its connection.
+fn stays(name: &HeaderName, metered: bool) -> bool {
+    const OURS: [HeaderName; 6] = [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        header::EXPECT,
+        // Judged by us; Ollama would judge it again and refuse what was let in.
+        header::ORIGIN,
+        header::REFERER,
+        header::COOKIE,
+    ];
+    HOP_BY_HOP.contains(name)
+        || OURS.contains(name)
+        || metered && *name == header::ACCEPT_ENCODING
+        || name.as_str().starts_with("x-cockpit-")
+        || crate::gate::is_forwarding_name(name.as_str())
 }
 
 /// What of a caller's headers a provider gets. `metered`: the answer is to be read by us, so it must not
@@ -82,32 +104,12 @@ pub(crate) fn headers_for(
     ours: bool,
     dialect: Option<Dialect>,
 ) -> HeaderMap {
-    let mut headers = callers.clone();
-    strip_connection(&mut headers);
-    for name in [
-        header::HOST,
-        header::CONTENT_LENGTH,
-        header::EXPECT,
-        // Judged by us; Ollama would judge it again and refuse what was let in.
-        header::ORIGIN,
-        header::REFERER,
-        header::COOKIE,
-    ] {
-        headers.remove(name);
-    }
-    if dialect.is_some() {
-        headers.remove(header::ACCEPT_ENCODING);
-    }
-    let private: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            let name = name.as_str();
-            name.starts_with("x-cockpit-") || crate::gate::is_forwarding_name(name)
-        })
-        .cloned()
-        .collect();
-    for name in private {
-        headers.remove(name);
+    let named = named(callers);
+    let mut headers = HeaderMap::with_capacity(callers.len() + 2);
+    for (name, value) in callers {
+        if !stays(name, dialect.is_some()) && !named.contains(name) {
+            headers.append(name, value.clone());
+        }
     }
     authorize(provider, &mut headers, ours, dialect);
     headers

@@ -77,7 +77,8 @@ pub struct Call {
     pub cache_hit: bool,
     /// What it cost; null where the price is not known.
     pub cost_usd: Option<Usd>,
-    /// The price table that said so.
+    /// The price table that said so; it ends in `+estimated` where the caller left before the provider told what it
+    /// used.
     pub price_version: Option<String>,
 }
 

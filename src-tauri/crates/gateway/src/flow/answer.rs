@@ -37,6 +37,9 @@ pub(super) struct Sent {
 
 impl Sent {
     pub(super) fn go(self, mut flight: Flight) -> Response<Outgoing> {
+        if self.code.is_none() {
+            flight.begins();
+        }
         let (head, body) = match self.answer {
             Answer::Whole(head, bytes) => {
                 if let Some(reading) = &self.reading {

@@ -13,10 +13,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Answer, Head};
 use super::attempts::Attempts;
-use super::bodies::{Gathering, gather, joined};
+use super::bodies::{Gathering, gather};
 use crate::body::Sending;
 use crate::flight::Blame;
 use crate::force::Provider;
+use crate::memory::Share;
 use crate::relay::{Beginning, Relay};
 use crate::{guard, upstream};
 
@@ -103,7 +104,8 @@ impl Attempts<'_> {
             headers,
         };
         if !head.status.is_success() {
-            return Err(refused(head, incoming, deadline).await);
+            let share = self.request.shared.memory.share();
+            return Err(refused(head, incoming, deadline, share).await);
         }
         if head.headers.contains_key(CONTENT_ENCODING) {
             // Compressed though nobody asked for it: it goes through unread.
@@ -168,9 +170,10 @@ impl Attempts<'_> {
         provider: &Arc<Provider>,
         deadline: Instant,
     ) -> Result<(Answer, Option<Reading>), Attempted> {
-        let (read, rest) = match gather(
+        let mut gathered = match gather(
             incoming,
             LARGEST_WHOLE,
+            self.request.shared.memory.share(),
             deadline,
             provider.spec.idle_timeout,
         )
@@ -187,13 +190,13 @@ impl Attempts<'_> {
                 });
             }
         };
-        if let Some(rest) = rest {
+        if let Some(rest) = gathered.rest.take() {
             // Too large to be looked at: it goes through as it comes.
-            let relay =
-                Relay::new(rest, None, provider, head.status.as_u16(), deadline).after(read);
+            let relay = Relay::new(rest, None, provider, head.status.as_u16(), deadline)
+                .after(gathered.pieces());
             return Ok((Answer::Stream(head, Box::new(relay)), None));
         }
-        let bytes = joined(read);
+        let bytes = gathered.joined();
         head.headers.remove(CONTENT_LENGTH);
         let reading = read_answer(self.request.dialect, &bytes);
         let Some(code) = guard::judge_answer(self.request.dialect, &reading, self.asked, &bytes)
@@ -236,7 +239,7 @@ fn late(answer: Option<Answer>) -> Attempted {
 }
 
 /// An answer that is no success.
-async fn refused(mut head: Head, incoming: Incoming, deadline: Instant) -> Attempted {
+async fn refused(mut head: Head, incoming: Incoming, deadline: Instant, share: Share) -> Attempted {
     let status = head.status.as_u16();
     let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let retry_after = retry::retry_after(
@@ -252,12 +255,21 @@ async fn refused(mut head: Head, incoming: Incoming, deadline: Instant) -> Attem
         429 => ("provider_rate_limited", Blame::Target(retry_after)),
         529 => ("provider_overloaded", Blame::Target(retry_after)),
         500..=599 => ("provider_error", Blame::Target(retry_after)),
+        // Its address is not what it was: the person's to mend, not the caller's.
+        300..=399 => ("provider_redirected", Blame::Other),
         _ => ("caller_refused", Blame::Other),
     };
-    let gathered = gather(incoming, LARGEST_ERROR, deadline, Duration::from_secs(10)).await;
+    let gathered = gather(
+        incoming,
+        LARGEST_ERROR,
+        share,
+        deadline,
+        Duration::from_secs(10),
+    )
+    .await;
     head.headers.remove(CONTENT_LENGTH);
     let answer = match gathered {
-        Ok((read, None)) => Some(Answer::Whole(head, joined(read))),
+        Ok(gathered) if gathered.rest.is_none() => Some(Answer::Whole(head, gathered.joined())),
         // Its body is lost, or endless: ours says what happened.
         _ => None,
     };

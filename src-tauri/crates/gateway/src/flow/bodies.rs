@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::memory::{self, Share};
 use crate::refusal::Refusal;
 
 /// The largest request: pictures travel inside.
@@ -16,12 +17,22 @@ const LARGEST_REQUEST: usize = 64 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Reads a request.
-pub(super) async fn read(body: Incoming) -> Result<Bytes, Refusal> {
+pub(super) async fn read(body: Incoming, mut share: Share) -> Result<Bytes, Refusal> {
     let too_large = || {
         Refusal::new(
             "caller_too_large",
             format!("the request is larger than {} MiB", LARGEST_REQUEST >> 20),
         )
+    };
+    let overloaded = || {
+        Refusal::new(
+            "gateway_overloaded",
+            format!(
+                "the requests under way take {} MiB, which is all there is for them; try again in a moment",
+                memory::MOST >> 20
+            ),
+        )
+        .retry_after(Some(Duration::from_secs(1)))
     };
     let mut body = body;
     let reading = async {
@@ -37,6 +48,9 @@ pub(super) async fn read(body: Incoming) -> Result<Bytes, Refusal> {
             if all.len() + data.len() > LARGEST_REQUEST {
                 return Err(too_large());
             }
+            if !share.grow(data.len()) {
+                return Err(overloaded());
+            }
             // Most come in one piece, which need not be copied.
             if first.is_none() && all.is_empty() {
                 first = Some(data);
@@ -47,7 +61,7 @@ pub(super) async fn read(body: Incoming) -> Result<Bytes, Refusal> {
             }
             all.extend_from_slice(&data);
         }
-        Ok(first.unwrap_or_else(|| all.freeze()))
+        Ok(share.of(first.unwrap_or_else(|| all.freeze())))
     };
     timeout(BODY_TIMEOUT, reading).await.unwrap_or_else(|_| {
         Err(Refusal::new(
@@ -66,44 +80,79 @@ pub(super) enum Gathering {
     Broken,
 }
 
-/// Reads an answer up to a size; what is beyond is handed back unread.
+/// An answer that was read: all of it, or its beginning and what is unread.
+pub(super) struct Gathered {
+    read: VecDeque<Bytes>,
+    share: Share,
+    pub(super) rest: Option<Incoming>,
+}
+
+/// Reads an answer up to a size, or as long as there is memory for it.
 pub(super) async fn gather(
     mut incoming: Incoming,
     most: usize,
+    mut share: Share,
     deadline: Instant,
     idle: Duration,
-) -> Result<(VecDeque<Bytes>, Option<Incoming>), Gathering> {
+) -> Result<Gathered, Gathering> {
     let mut read = VecDeque::new();
-    let mut size = 0;
+    let (mut size, mut room) = (0, true);
     loop {
         let until = deadline.min(Instant::now() + idle);
         match timeout_at(until, incoming.frame()).await {
             Err(_) => return Err(Gathering::Late),
-            Ok(None) => return Ok((read, None)),
+            Ok(None) => {
+                return Ok(Gathered {
+                    read,
+                    share,
+                    rest: None,
+                });
+            }
             Ok(Some(Err(_))) => return Err(Gathering::Broken),
             Ok(Some(Ok(frame))) => {
                 if let Ok(data) = frame.into_data() {
                     size += data.len();
+                    room = share.grow(data.len());
                     read.push_back(data);
                 }
             }
         }
-        if size > most {
-            return Ok((read, Some(incoming)));
+        if size > most || !room {
+            return Ok(Gathered {
+                read,
+                share,
+                rest: Some(incoming),
+            });
         }
     }
 }
 
-/// Pieces as one.
-pub(super) fn joined(mut read: VecDeque<Bytes>) -> Bytes {
-    if read.len() == 1
-        && let Some(only) = read.pop_front()
-    {
-        return only;
+impl Gathered {
+    /// What was read, in pieces.
+    pub(super) fn pieces(self) -> VecDeque<Bytes> {
+        let Self {
+            mut read, share, ..
+        } = self;
+        if let Some(last) = read.pop_back() {
+            read.push_back(share.of(last));
+        }
+        read
     }
-    let mut all = BytesMut::with_capacity(read.iter().map(Bytes::len).sum());
-    for piece in read {
-        all.extend_from_slice(&piece);
+
+    /// What was read, as one.
+    pub(super) fn joined(self) -> Bytes {
+        let Self {
+            mut read, share, ..
+        } = self;
+        if read.len() == 1
+            && let Some(only) = read.pop_front()
+        {
+            return share.of(only);
+        }
+        let mut all = BytesMut::with_capacity(read.iter().map(Bytes::len).sum());
+        for piece in read {
+            all.extend_from_slice(&piece);
+        }
+        share.of(all.freeze())
     }
-    all.freeze()
 }

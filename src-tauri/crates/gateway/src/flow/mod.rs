@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use cockpit_metering::price::Tokens;
 use cockpit_metering::wire::{Dialect, Request as Asked};
-use cockpit_model::{Call, CallSource, Outcome, Timestamp, Usd};
+use cockpit_model::{Call, CallSource, Operation, Outcome, Timestamp, Usd};
 use hyper::Response;
 use hyper::body::Incoming;
 use hyper::header::HeaderMap;
@@ -30,7 +30,7 @@ use self::attempts::Attempts;
 use crate::Shared;
 use crate::body::Outgoing;
 use crate::endpoint::{Protocol, operation};
-use crate::flight::Flight;
+use crate::flight::{Expected, Flight};
 use crate::force::{Chain, InForce};
 use crate::gate::Caller;
 use crate::guard;
@@ -128,7 +128,7 @@ fn short(text: &str) -> String {
 
 async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result<Sent, Refusal> {
     let Request { shared, force, .. } = request;
-    let body = bodies::read(body).await?;
+    let body = bodies::read(body, shared.memory.share()).await?;
     let asked = Asked::read(&body)
         .map_err(|error| Refusal::new("caller_malformed_request", error.to_string()))?;
     let Some(model) = asked.model.as_deref() else {
@@ -204,7 +204,12 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         }
         Err(refusal) => return Err(refusal),
     };
-    flight.hold(held);
+    let output = if operation(request.dialect) == Operation::Embeddings {
+        0
+    } else {
+        output
+    };
+    flight.hold(held, Expected { input, output });
     let mut limits = HeaderMap::new();
     shared.spend.headers(&wish, &mut limits);
 
