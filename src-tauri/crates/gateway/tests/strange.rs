@@ -74,7 +74,7 @@ async fn lie(mut stream: TcpStream, then: Then) {
         Then::Reset => drop(stream.set_linger(Some(Duration::ZERO))),
         Then::Endless(text) => {
             let _ = stream.write_all(text.as_bytes()).await;
-            let piece = [b'x'; 16 * 1024];
+            let piece = vec![b'x'; 16 * 1024];
             while stream.write_all(&piece).await.is_ok() {}
         }
         Then::LongHead(size) => {

@@ -49,8 +49,12 @@ impl Group<'_> {
             calls: Vec::with_capacity(staged.len()),
             reports: Vec::new(),
         };
-        for (place, Staged { record, .. }) in staged.iter().enumerate() {
-            let new = self.seen.remember(connection, record, self.now)?;
+        for (place, Staged { record, ticket }) in staged.iter().enumerate() {
+            let new = match (record, ticket) {
+                // Nobody sends a call of our own a second time.
+                (Record::Call(_), None) => true,
+                _ => self.seen.remember(connection, record, self.now)?,
+            };
             written.new.push(new);
             if !new {
                 continue;

@@ -159,6 +159,8 @@ pub(crate) struct Shared {
     write_errors: AtomicU64,
     last_error: Mutex<Option<String>>,
     set_aside: Mutex<Vec<PathBuf>>,
+    /// What is our own and waits for the next commit.
+    own: Mutex<Vec<Record>>,
     /// Ingested records that wait for their commit.
     waiting: AtomicUsize,
     /// From when on single calls are kept, in Unix seconds.
@@ -269,19 +271,30 @@ impl Ledger {
     /// Accounts for a call of our own. Never waits; on the disk within 100 ms. What of it cannot be kept
     /// (a name that is too long, a figure that is none) is cut or left out.
     pub fn record(&self, call: Call) {
-        let command = Command::Record(Box::new(call));
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
-            self.inner.queue.try_send(command)
-        {
-            self.inner.shared.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        self.own(Record::Call(call));
     }
 
     /// Accounts for a report of our own, as [`Ledger::record`] does for a call.
     pub fn note(&self, report: Report) {
-        let command = Command::Note(Box::new(report));
-        if self.inner.queue.try_send(command).is_err() {
-            self.inner.shared.dropped.fetch_add(1, Ordering::Relaxed);
+        self.own(Record::Report(report));
+    }
+
+    fn own(&self, record: Record) {
+        let inner = &self.inner;
+        let first = {
+            let mut own = lock(&inner.shared.own);
+            if own.len() >= QUEUE {
+                inner.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            own.push(record);
+            own.len() == 1
+        };
+        // The writer is woken once for all that arrives before its next commit. Where its queue is full it looks
+        // by itself.
+        if first && let Err(TrySendError::Disconnected(_)) = inner.queue.try_send(Command::Own) {
+            let ended = std::mem::take(&mut *lock(&inner.shared.own)).len() as u64;
+            inner.shared.dropped.fetch_add(ended, Ordering::Relaxed);
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
-use cockpit_model::{Call, Record, Report, Timestamp};
+use cockpit_model::{Record, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -43,8 +43,8 @@ const BETWEEN_SLICES: Duration = Duration::from_millis(20);
 pub(crate) type Answer = oneshot::Sender<Result<Vec<Ack>, Error>>;
 
 pub(crate) enum Command {
-    Record(Box<Call>),
-    Note(Box<Report>),
+    /// What is our own has arrived.
+    Own,
     Ingest(Vec<Record>, Answer),
     /// Commits; writes the rollups too if asked to.
     Flush {
@@ -187,14 +187,8 @@ impl Writer {
                     // What has arrived meanwhile goes into the same transaction.
                     while let Some(one) = command.take() {
                         match one {
-                            Command::Record(mut call) => {
-                                judge::fit(&mut call);
-                                self.own(Record::Call(*call));
-                            }
-                            Command::Note(mut report) => {
-                                judge::fit_report(&mut report);
-                                self.own(Record::Report(*report));
-                            }
+                            // They are taken along by the next commit, which is due soon.
+                            Command::Own => {}
                             Command::Ingest(records, answer) => {
                                 self.ingest(records, answer);
                                 waited_for = true;
@@ -230,6 +224,9 @@ impl Writer {
 
     /// What is due. Failures are counted and told in the stats; what failed is kept or told to its sender.
     fn work(&mut self, waited_for: bool) {
+        if self.due.is_none() && !self.failing && !lock(&self.shared.own).is_empty() {
+            self.due_within(self.options.commit_within);
+        }
         let now = Instant::now();
         if waited_for
             || self.due.is_some_and(|due| due <= now)
@@ -263,9 +260,6 @@ impl Writer {
             record,
             ticket: None,
         });
-        if !self.failing {
-            self.due_within(self.options.commit_within);
-        }
     }
 
     fn ingest(&mut self, records: Vec<Record>, answer: Answer) {
@@ -290,6 +284,14 @@ impl Writer {
     /// Writes what is staged and answers whoever waits for it.
     fn commit(&mut self) -> Result<(), Error> {
         self.due = None;
+        let own = std::mem::take(&mut *lock(&self.shared.own));
+        for mut record in own {
+            match &mut record {
+                Record::Call(call) => judge::fit(call),
+                Record::Report(report) => judge::fit_report(report),
+            }
+            self.own(record);
+        }
         if self.staged.is_empty() && self.connection.is_some() {
             self.acknowledge();
             return Ok(());
