@@ -13,6 +13,7 @@ import { clock } from './lib/state/clock.svelte';
 import { Cockpit } from './lib/state/cockpit.svelte';
 import { EMPTY_SERIES } from './lib/state/host-series';
 import { Overlay } from './lib/state/overlay.svelte';
+import { Traffic } from './lib/traffic/traffic.svelte';
 import { FakeBackend, settle } from './testing/fake-backend';
 import { at, host, instance, NOW, service, status } from './testing/fixtures';
 import type { Service } from './lib/types';
@@ -34,7 +35,12 @@ function context(backend = new FakeBackend()): {
   backend: FakeBackend;
 } {
   const cockpit = new Cockpit(backend);
-  const app = { cockpit, actions: new Actions(cockpit), overlay: new Overlay() };
+  const app = {
+    cockpit,
+    actions: new Actions(cockpit),
+    overlay: new Overlay(),
+    traffic: new Traffic(cockpit),
+  };
   return { app, map: new Map([[APP, app]]), backend };
 }
 
@@ -73,7 +79,7 @@ describe('ServiceCard', () => {
       'Node.js 20.19.4',
       '7.9 ms',
       '2.4 %',
-      '180 MB',
+      '180 MiB',
       '4711',
     ]) {
       expect(text).toContain(part);

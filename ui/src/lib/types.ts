@@ -295,12 +295,151 @@ export type EventBody =
     }
   | { type: 'refused'; code: string; from: string; count: number }
   | { type: 'reported'; kind: string; count: number; user: string | null; said: string | null }
+  | { type: 'pii'; call: string; found: string[]; action: string }
+  | { type: 'calls'; ended: number; newest: Call[] }
   | { type: 'gap'; missed: number | null };
 
 /** Whether calls pass a circuit breaker. */
 export type BreakerState = 'closed' | 'open' | 'half_open';
 
 export type Event = { seq: number; at: string } & EventBody;
+
+// Requests to models.
+
+/** What usage is grouped by. */
+export type Dimension = 'model' | 'provider' | 'route' | 'user' | 'agent' | 'error';
+
+/** `null` without values. */
+export interface Percentiles {
+  p50: number | null;
+  p95: number | null;
+  p99: number | null;
+  /** By nearest rank from the single values, else within 1 % of it from merged sketches. */
+  exact: boolean;
+}
+
+export interface Totals {
+  calls: number;
+  errors: number;
+  cancelled: number;
+  cache_hits: number;
+  /** Cached ones included. */
+  input_tokens: number;
+  output_tokens: number;
+  cached_input_tokens: number;
+  /** What the priced ones cost; `null` when there were calls and none had a price. */
+  cost_usd: number | null;
+  unpriced_calls: number;
+  latency_ms: Percentiles;
+  ttft_ms: Percentiles;
+  output_tokens_per_second: number | null;
+}
+
+export type UsagePoint = { at: string } & Totals;
+
+/** `key` is `null` for calls without a value; `rest` marks all values beyond the largest 1,000. */
+export type UsageGroup = { key: string | null; rest?: boolean; series?: UsagePoint[] } & Totals;
+
+export interface Business {
+  active_users: number;
+  tasks: number;
+  tasks_completed: number;
+  completion_rate: number | null;
+  feedback: number;
+  satisfaction: number | null;
+}
+
+/** What was noticed at the gate. */
+export interface Security {
+  failed_authentications: number;
+  unusual_access: number;
+  pii_detections: number;
+  policy_violations: number;
+}
+
+export interface Usage {
+  window: { from: string; to: string; step_s: number };
+  totals: Totals;
+  groups: UsageGroup[];
+  series: UsagePoint[];
+  business: Business;
+  /** What was noticed at the gate; an older engine does not tell. */
+  security?: Security;
+}
+
+export type Outcome = 'ok' | 'error' | 'cancelled';
+
+/** `null` and absent are "not known". */
+export interface Call {
+  id: string;
+  at: string;
+  source: 'gateway' | 'events' | 'otlp';
+  provider: string;
+  model: string;
+  target: string;
+  requested_model?: string;
+  route?: string;
+  operation: 'chat' | 'completion' | 'embeddings' | 'other';
+  outcome: Outcome;
+  error: string | null;
+  status?: number;
+  finish_reason?: string;
+  user: string | null;
+  agent: string | null;
+  key: string | null;
+  tags: string[];
+  input_tokens: number | null;
+  output_tokens: number | null;
+  cached_input_tokens: number | null;
+  cache_write_tokens?: number;
+  latency_ms: number | null;
+  ttft_ms: number | null;
+  streamed: boolean;
+  attempts: number;
+  fallback: boolean;
+  cache_hit: boolean;
+  cost_usd: number | null;
+  price_version: string | null;
+}
+
+export interface Breaker {
+  provider: string;
+  model: string;
+  state: BreakerState;
+  since: string;
+  cause: string;
+  retry_at: string | null;
+  /** In the last minute. */
+  calls: number;
+  failed: number;
+}
+
+export interface WaitingRoom {
+  concurrency: number;
+  admitted: number;
+  capacity: number;
+  waiting: number;
+  longest_wait_ms: number;
+}
+
+export interface Budget {
+  whose: string;
+  period: 'day' | 'month';
+  limit_usd: number;
+  spent_usd: number;
+  reserved_usd: number;
+  renews_at: string;
+}
+
+export interface Gateway {
+  /** `null` when none is configured. */
+  listen: string | null;
+  open: boolean;
+  needs_key: boolean;
+  providers: { name: string; kind: string; service: string | null; room: WaitingRoom | null }[];
+  routes: { name: string; targets: string[] }[];
+  budgets: Budget[];
+}
 
 export type LogStream = 'stdout' | 'stderr' | 'cockpit';
 

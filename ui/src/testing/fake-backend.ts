@@ -1,6 +1,14 @@
 /** A backend whose answers a test writes and whose streams it feeds. */
 
-import { type Answer, type Backend, type Message, Refused, type Shell, Unreachable } from '../lib/backend';
+import {
+  type Answer,
+  type Backend,
+  type HandedFile,
+  type Message,
+  Refused,
+  type Shell,
+  Unreachable,
+} from '../lib/backend';
 import { Queue } from '../lib/backend/queue';
 import type { Event, EventBody } from '../lib/types';
 
@@ -14,6 +22,13 @@ interface Opened {
 export class FakeBackend implements Backend {
   kind: 'browser' | 'window' = 'browser';
   shell: Shell | null = null;
+  readonly hands = 'Save';
+  readonly handed: HandedFile[] = [];
+
+  async hand(file: HandedFile): Promise<void> {
+    this.handed.push(file);
+  }
+
   token: string | null = null;
 
   readonly signIn = (token: string): void => {

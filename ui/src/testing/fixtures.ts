@@ -1,6 +1,19 @@
 /** Things for tests: one good value of each type, changed by what a test is about. */
 
-import type { HostSample, Instance, Service, Status } from '../lib/types';
+import type {
+  Breaker,
+  Call,
+  Gateway,
+  HostSample,
+  Instance,
+  Percentiles,
+  Service,
+  Status,
+  Totals,
+  Usage,
+  UsageGroup,
+  UsagePoint,
+} from '../lib/types';
 
 export const NOW = Date.parse('2026-03-01T12:00:00Z');
 
@@ -87,6 +100,113 @@ export function host(over: Partial<HostSample> = {}): HostSample {
     gpu: null,
     cockpit: { cpu_percent: 0.2, memory_bytes: 20_000_000 },
     top: [],
+    ...over,
+  };
+}
+
+const NO_TIMES: Percentiles = { p50: null, p95: null, p99: null, exact: true };
+
+export function totals(over: Partial<Totals> = {}): Totals {
+  return {
+    calls: 0,
+    errors: 0,
+    cancelled: 0,
+    cache_hits: 0,
+    input_tokens: 0,
+    output_tokens: 0,
+    cached_input_tokens: 0,
+    cost_usd: null,
+    unpriced_calls: 0,
+    latency_ms: NO_TIMES,
+    ttft_ms: NO_TIMES,
+    output_tokens_per_second: null,
+    ...over,
+  };
+}
+
+/** The nth minute of the last hour. */
+export function point(n: number, over: Partial<Totals> = {}): UsagePoint {
+  return { at: at(-3_600_000 + n * 60_000), ...totals(over) };
+}
+
+export function group(key: string | null, over: Partial<Totals> = {}, series?: UsagePoint[]): UsageGroup {
+  return { key, ...totals(over), ...(series === undefined ? {} : { series }) };
+}
+
+export function usage(over: Partial<Usage> = {}): Usage {
+  return {
+    window: { from: at(-3_600_000), to: at(0), step_s: 60 },
+    totals: totals(),
+    groups: [],
+    series: [],
+    business: {
+      active_users: 0,
+      tasks: 0,
+      tasks_completed: 0,
+      completion_rate: null,
+      feedback: 0,
+      satisfaction: null,
+    },
+    ...over,
+  };
+}
+
+export function call(over: Partial<Call> = {}): Call {
+  return {
+    id: '0198f2c4-7d00',
+    at: at(-5_000),
+    source: 'gateway',
+    provider: 'openai',
+    model: 'gpt-4o',
+    target: 'openai/gpt-4o',
+    requested_model: 'chat',
+    route: 'chat',
+    operation: 'chat',
+    outcome: 'ok',
+    error: null,
+    status: 200,
+    finish_reason: 'stop',
+    user: 'ada',
+    agent: null,
+    key: null,
+    tags: ['night'],
+    input_tokens: 1_200,
+    output_tokens: 300,
+    cached_input_tokens: 400,
+    latency_ms: 1_500,
+    ttft_ms: 300,
+    streamed: true,
+    attempts: 1,
+    fallback: false,
+    cache_hit: false,
+    cost_usd: 0.0052,
+    price_version: '1.0',
+    ...over,
+  };
+}
+
+export function breaker(over: Partial<Breaker> = {}): Breaker {
+  return {
+    provider: 'openai',
+    model: 'gpt-4o',
+    state: 'closed',
+    since: at(-60_000),
+    cause: '5 calls in a row failed: provider_timeout',
+    retry_at: null,
+    calls: 9,
+    failed: 5,
+    ...over,
+  };
+}
+
+export function gateway(over: Partial<Gateway> = {}): Gateway {
+  return {
+    listen: '127.0.0.1:11435',
+    open: true,
+    needs_key: false,
+    providers: [{ name: 'openai', kind: 'openai', service: null, room: null }],
+    routes: [{ name: 'chat', targets: ['openai/gpt-4o', 'ollama/llama3.2'] }],
+    budgets: [],
     ...over,
   };
 }

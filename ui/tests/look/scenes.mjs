@@ -1,6 +1,8 @@
 // Answers of the engine in the states worth looking at: the shapes are those of the API, the times are
 // relative to now, and nothing is random, so that two pictures of one scene differ only by the code.
 
+import { breaker, MODELS, openGateway, TrafficDouble } from './traffic.mjs';
+
 const iso = (msFromNow) => new Date(Date.now() + msFromNow).toISOString();
 const MIN = 60_000;
 const HOUR = 60 * MIN;
@@ -429,10 +431,101 @@ function logs(n = 420) {
 
 const base = () => ({ host: host(), plan, logs: logs(), login: { on: true, path: null } });
 
+const healthyTraffic = () =>
+  new TrafficDouble({
+    breakers: MODELS.map((model) => breaker(model.name, 'closed', { calls: Math.round(model.rate) })),
+    business: {
+      active_users: 7,
+      tasks: 212,
+      tasks_completed: 203,
+      completion_rate: 203 / 212,
+      feedback: 64,
+      satisfaction: 0.91,
+    },
+  });
+
+/** A provider that fails for the last two hours, and a budget at its end. */
+const failingTraffic = () => {
+  const now = Date.now();
+  const gateway = openGateway();
+  gateway.budgets = [
+    { ...gateway.budgets[1], whose: 'the key `nightly-summaries`', spent_usd: 12.02, limit_usd: 12 },
+    { ...gateway.budgets[0], spent_usd: 171.3 },
+  ];
+  gateway.providers[0].room = {
+    concurrency: 4,
+    admitted: 4,
+    capacity: 256,
+    waiting: 17,
+    longest_wait_ms: 8_400,
+  };
+  return new TrafficDouble({
+    gateway,
+    security: { failed_authentications: 41, unusual_access: 1, pii_detections: 12, policy_violations: 3 },
+    failing: (at, model) =>
+      at > now - 2 * HOUR && !model.name.startsWith('ollama')
+        ? { errors: 0.46, slow: 3.4 }
+        : { errors: 0.008, slow: 1 },
+    breakers: [
+      breaker('openai/gpt-4o', 'open', {
+        since: iso(-94_000),
+        cause: '5 calls in a row failed: provider_overloaded',
+        retry_at: iso(26_000),
+        calls: 14,
+        failed: 12,
+      }),
+      breaker('openai/gpt-4o-mini', 'half_open', {
+        since: iso(-4_000),
+        cause: '61 % of 18 calls failed in a minute',
+        calls: 18,
+        failed: 11,
+      }),
+      breaker('ollama/llama3.3:70b', 'closed', { calls: 21 }),
+      breaker('anthropic/claude-sonnet-4-5', 'closed', { calls: 0 }),
+    ],
+  });
+};
+
+/** Ten million calls, forty models, names as long as callers make them. */
+const loadTraffic = () => {
+  const models = Array.from({ length: 40 }, (_, i) => ({
+    ...MODELS[i % MODELS.length],
+    name:
+      i < MODELS.length
+        ? MODELS[i].name
+        : i === 7
+          ? 'openai-compatible-proxy-of-the-research-department/hf.co/bartowski/Meta-Llama-3.1-70B-Instruct-GGUF:Q4_K_M'
+          : `provider-${i % 5}/model-${i}`,
+    rate: MODELS[i % MODELS.length].rate / (1 + i / 3),
+  }));
+  const users = Array.from({ length: 60 }, (_, i) =>
+    i === 1
+      ? 'service-account-for-the-nightly-import-of-customer-correspondence@subsidiary.example.com'
+      : `user-${(i * 7919) % 997}@example.com`,
+  );
+  return new TrafficDouble({
+    models,
+    users,
+    agents: ['an-agent-with-a-remarkably-long-and-descriptive-name-that-nobody-shortened', ...AGENTS_MANY],
+    scale: 180,
+    exact: false,
+    breakers: models.slice(0, 18).map((model) => breaker(model.name, 'closed', { calls: 1_240 })),
+    business: {
+      active_users: 4_812,
+      tasks: 0,
+      tasks_completed: 0,
+      completion_rate: null,
+      feedback: 0,
+      satisfaction: null,
+    },
+  });
+};
+const AGENTS_MANY = Array.from({ length: 9 }, (_, i) => `agent-${i}`);
+
 export const scenes = {
   healthy() {
     const services = stack();
-    return { ...base(), services, status: status(services), events: history() };
+    return { ...base(), services, status: status(services), events: history(), traffic: healthyTraffic() };
   },
   failing() {
     const services = stack();
@@ -516,6 +609,7 @@ export const scenes = {
     return {
       ...base(),
       services,
+      traffic: failingTraffic(),
       events: history(true),
       status: status(services, {
         state: 'down',
@@ -638,6 +732,7 @@ export const scenes = {
       ...base(),
       services,
       events: history(),
+      traffic: healthyTraffic(),
       status: status(services, {
         state: 'degraded',
         summary: 'whisper is not installed, and 8 more',
@@ -652,6 +747,10 @@ export const scenes = {
       host: host(false),
       services: [],
       events: [],
+      traffic: new TrafficDouble({
+        quiet: true,
+        gateway: { listen: null, open: false, needs_key: false, providers: [], routes: [], budgets: [] },
+      }),
       status: status([], {
         state: 'unknown',
         summary: 'No services are configured yet',
@@ -659,6 +758,34 @@ export const scenes = {
         services: { ready: 0, total: 0 },
       }),
     };
+  },
+  load() {
+    const scene = scenes.healthy();
+    return { ...scene, traffic: loadTraffic() };
+  },
+  /** A gateway nobody has asked yet. */
+  quiet() {
+    const scene = scenes.healthy();
+    return { ...scene, traffic: new TrafficDouble({ quiet: true }) };
+  },
+  /** A gateway whose port somebody else has. */
+  shut() {
+    const scene = scenes.healthy();
+    scene.status.engine.trouble = [
+      'the gateway cannot listen on 127.0.0.1:11435 (Address already in use (os error 48)): `ollama` (pid 812) has the port; end that, or give the gateway another with `listen` under [gateway]',
+    ];
+    return {
+      ...scene,
+      traffic: new TrafficDouble({
+        quiet: true,
+        gateway: openGateway({ open: false, providers: [], routes: [], budgets: [] }),
+      }),
+    };
+  },
+  /** An engine that does not know of traffic yet. */
+  older() {
+    const { traffic: _, ...scene } = scenes.healthy();
+    return scene;
   },
   demo() {
     const scene = scenes.healthy();

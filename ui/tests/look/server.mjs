@@ -9,6 +9,7 @@ import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { noise, scenes } from './scenes.mjs';
+import { breaker } from './traffic.mjs';
 
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
@@ -61,6 +62,19 @@ export function serve(sceneName, port = 0) {
       sse();
       for (const line of scene.logs) response.write(`event: line\ndata: ${JSON.stringify(line)}\n\n`);
       return undefined;
+    }
+    // A scene without traffic is an engine that is too old to know of it.
+    const { traffic } = scene;
+    if (traffic !== undefined && what === 'usage') return json(traffic.usage(url.searchParams));
+    if (traffic !== undefined && what === 'calls') return json(traffic.calls(url.searchParams));
+    if (traffic !== undefined && what === 'gateway') return json(traffic.gateway);
+    if (traffic !== undefined && what === 'breakers') {
+      if (request.method === 'POST') {
+        for (const one of traffic.breakers) {
+          if (one.provider === name && one.model === verb) Object.assign(one, breaker(`${name}/${verb}`));
+        }
+      }
+      return json(traffic.breakers);
     }
     if (what === 'services' && name === undefined) return json(scene.services);
     if (what === 'services') {

@@ -33,6 +33,7 @@ for (const [scene, name, hash, act] of shots) {
       page.on('console', (message) => {
         if (
           message.type() !== 'error' ||
+          (scene === 'older' && /404/.test(message.text())) ||
           /401|502|ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY/.test(message.text())
         )
           return;

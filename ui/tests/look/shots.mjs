@@ -1,6 +1,22 @@
 // The screens worth looking at: scene, name, address (null: not signed in), and what is done there first
 // (`lose`: the engine goes).
 
+const toCalls = async (page) => {
+  await page.locator('[data-call]').first().waitFor();
+  await page.locator('main').evaluate((main) => main.scrollTo(0, main.scrollHeight));
+};
+const asTables = async (page) => {
+  for (const name of ['Cost by model', 'Latency', 'Requests', 'Tokens', 'Errors by whose fault']) {
+    await page.getByRole('button', { name: `${name}: table and files` }).click();
+    await page.getByRole('menuitem', { name: 'Show as Table' }).click();
+  }
+};
+const overChart = (page) =>
+  page
+    .locator('.charts .u-over')
+    .first()
+    .hover({ position: { x: 200, y: 60 } });
+
 export const shots = [
   ['healthy', 'overview', '/overview'],
   ['healthy', 'services', '/services/api'],
@@ -25,6 +41,35 @@ export const shots = [
   ['many', 'overview', '/overview'],
   ['many', 'services', '/services/gateway'],
   ['empty', 'overview', '/overview'],
+  ['healthy', 'traffic', '/traffic?window=24h'],
+  ['healthy', 'traffic-lower', '/traffic?window=7d', toCalls],
+  ['healthy', 'traffic-call', '/traffic?window=24h', (page) => page.locator('[data-call] a').first().click()],
+  ['healthy', 'traffic-tables', '/traffic?window=1h', asTables],
+  [
+    'healthy',
+    'traffic-menu',
+    '/traffic?window=24h',
+    (page) => page.getByRole('button', { name: 'Tokens: table and files' }).click(),
+  ],
+  ['failing', 'traffic', '/traffic?window=24h'],
+  ['failing', 'traffic-lower', '/traffic?window=24h&outcome=error', toCalls],
+  [
+    'failing',
+    'traffic-reset',
+    '/traffic',
+    (page) =>
+      page
+        .getByRole('button', { name: /^Reset/ })
+        .first()
+        .click(),
+  ],
+  ['load', 'traffic', '/traffic?window=30d'],
+  ['load', 'traffic-lower', '/traffic?window=30d', toCalls],
+  ['load', 'traffic-hover', '/traffic?window=24h', overChart],
+  ['quiet', 'traffic', '/traffic'],
+  ['shut', 'traffic', '/traffic'],
+  ['empty', 'traffic', '/traffic'],
+  ['older', 'traffic', '/traffic'],
   [
     'demo',
     'detect',

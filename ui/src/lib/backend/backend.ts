@@ -49,6 +49,10 @@ export interface Backend {
    */
   open(path: string, lastEventId: string | null, signal: AbortSignal): Promise<AsyncIterable<Message>>;
 
+  /** Hands a file to the person: a browser saves it, the window, which has no folder to save to, copies it. */
+  hand(file: HandedFile): Promise<void>;
+  readonly hands: 'Save' | 'Copy';
+
   /** The shell around the screens; `null` in a browser. */
   readonly shell: Shell | null;
 
@@ -58,6 +62,12 @@ export interface Backend {
   /** Why the link this page was opened by did not sign in; nothing where it did, or there was none. */
   readonly refusedLink?: Problem | null;
 }
+
+/** A text, or a picture the engine draws. */
+export type HandedFile =
+  | { name: string; type: 'text/csv'; text: string }
+  /** The path without its extension: there is `.svg` and `.png`. */
+  | { name: string; type: 'image/svg+xml' | 'image/png'; path: string; query: string };
 
 /** What only the desktop application can do. */
 export interface Shell {

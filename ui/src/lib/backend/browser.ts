@@ -9,6 +9,7 @@ import type { Problem } from '../types';
 import {
   type Answer,
   type Backend,
+  type HandedFile,
   type Message,
   parseBody,
   problemOf,
@@ -84,6 +85,33 @@ export class BrowserBackend implements Backend {
       throw new Refused(answer.status, problemOf(answer));
     }
     return read(response.body);
+  }
+
+  readonly hands = 'Save';
+
+  async hand(file: HandedFile): Promise<void> {
+    const blob = 'text' in file ? new Blob([file.text], { type: file.type }) : await this.picture(file);
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(blob);
+    link.download = file.name;
+    link.click();
+    // The browser has taken it by then.
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  }
+
+  /** Fetched, not linked: a link carries no token. */
+  private async picture(file: Exclude<HandedFile, { text: string }>): Promise<Blob> {
+    await this.exchanged();
+    const path = `${file.path}.${file.type === 'image/png' ? 'png' : 'svg'}?${file.query}`;
+    let response: Response;
+    try {
+      response = await fetch(path, { headers: this.headers(), cache: 'no-store', credentials: 'omit' });
+    } catch (error) {
+      throw new Unreachable(reason(error));
+    }
+    if (response.ok) return response.blob();
+    const answer = { status: response.status, body: parseBody(await response.text()) };
+    throw new Refused(answer.status, problemOf(answer));
   }
 
   /** Resolves when no code waits any more. Whoever asks meanwhile waits for the one exchange. */

@@ -4,7 +4,16 @@
  */
 
 import type { AppInfo } from '../types';
-import { type Answer, type Backend, type Message, parseBody, type Shell, Unreachable } from './backend';
+import {
+  type Answer,
+  ask,
+  type Backend,
+  type HandedFile,
+  type Message,
+  parseBody,
+  type Shell,
+  Unreachable,
+} from './backend';
 import { Queue } from './queue';
 
 type Core = typeof import('@tauri-apps/api/core');
@@ -31,6 +40,16 @@ export class TauriBackend implements Backend {
       await (await tauri()).invoke('upgrade_engine');
     },
   };
+
+  readonly hands = 'Copy';
+
+  async hand(file: HandedFile): Promise<void> {
+    if ('text' in file) return navigator.clipboard.writeText(file.text);
+    const drawing = ask<string>(this, 'GET', `${file.path}.svg?${file.query}`);
+    if (file.type === 'image/svg+xml') return navigator.clipboard.writeText(await drawing);
+    // The clipboard must be asked while the click still counts; the picture may come later.
+    return navigator.clipboard.write([new ClipboardItem({ 'image/png': drawing.then(rasterize) })]);
+  }
 
   async request(method: string, path: string, body?: unknown): Promise<Answer> {
     const { invoke } = await tauri();
@@ -70,6 +89,20 @@ export class TauriBackend implements Backend {
     else signal.addEventListener('abort', close, { once: true });
     return queue;
   }
+}
+
+/** A drawing as a picture, twice as fine as it is large. */
+async function rasterize(svg: string): Promise<Blob> {
+  const image = new Image();
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;
+  await image.decode();
+  const canvas = document.createElement('canvas');
+  canvas.width = image.naturalWidth * 2;
+  canvas.height = image.naturalHeight * 2;
+  canvas.getContext('2d')?.drawImage(image, 0, 0, canvas.width, canvas.height);
+  return new Promise((done, failed) => {
+    canvas.toBlob((blob) => (blob === null ? failed(new Error('the picture is empty')) : done(blob)));
+  });
 }
 
 /** A channel message, `{event, id, data}` as JSON; `data` may be text or already an object. */

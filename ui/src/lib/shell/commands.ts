@@ -2,13 +2,14 @@
 
 import type { App } from '../state/app';
 import { chord } from '../state/overlay.svelte';
-import { route } from '../state/route.svelte';
+import { route, traffic as trafficPlace } from '../state/route.svelte';
 import type { Command } from '../text/palette';
 import { actionVerb, kindName, stateWords } from '../text/words';
+import { resetQuestion } from '../traffic/targets';
 import type { Action } from '../types';
 
 export function commands(app: App): Command[] {
-  const { cockpit, actions, overlay } = app;
+  const { cockpit, actions, overlay, traffic } = app;
   const inWindow = cockpit.backend.kind === 'window';
   const out: Command[] = [
     {
@@ -26,6 +27,21 @@ export function commands(app: App): Command[] {
       group: 'Go to',
       keys: inWindow ? chord('2') : '2',
       run: () => route.go({ screen: 'services', service: null, tab: 'summary' }),
+    },
+    {
+      id: 'traffic',
+      title: 'AI traffic',
+      words: 'go to cost tokens latency requests calls models usage gateway',
+      group: 'Go to',
+      keys: inWindow ? chord('3') : '3',
+      run: () => route.go(trafficPlace()),
+    },
+    {
+      id: 'failed-calls',
+      title: 'Failed calls',
+      words: 'go to errors requests models ai traffic',
+      group: 'Go to',
+      run: () => route.go(trafficPlace({ outcome: 'error' })),
     },
   ];
   for (const { name, kind, state } of cockpit.services) {
@@ -59,6 +75,21 @@ export function commands(app: App): Command[] {
       group: 'Logs',
       state,
       run: () => route.go({ screen: 'services', service: name, tab: 'log' }),
+    });
+  }
+  for (const breaker of traffic.breakers) {
+    if (breaker.state === 'closed') continue;
+    const target = `${breaker.provider}/${breaker.model}`;
+    out.push({
+      id: `reset:${target}`,
+      title: `Ask ${target} again…`,
+      words: 'reset circuit breaker target',
+      group: 'AI traffic',
+      run: () => {
+        actions.question = resetQuestion(breaker, Date.now(), () => {
+          void actions.try(`Reset ${target}`, () => traffic.reset(breaker));
+        });
+      },
     });
   }
   out.push(

@@ -2,7 +2,7 @@
 
 import type { App } from '../state/app';
 import { chord, onMac } from '../state/overlay.svelte';
-import { route } from '../state/route.svelte';
+import { route, traffic } from '../state/route.svelte';
 import { primaryAction } from '../state/actions.svelte';
 
 export interface KeyHint {
@@ -14,10 +14,12 @@ export function keyHints(inWindow: boolean): KeyHint[] {
   return [
     { keys: [inWindow ? chord('1') : '1'], what: 'Overview' },
     { keys: [inWindow ? chord('2') : '2'], what: 'Services' },
+    { keys: [inWindow ? chord('3') : '3'], what: 'AI traffic' },
     { keys: [chord('K')], what: 'Do anything: find a service or an action' },
     { keys: [inWindow ? chord('R') : 'R'], what: 'Restart the selected service' },
-    { keys: ['↑', '↓'], what: 'Select a service in the table' },
-    { keys: ['/'], what: 'Search the log' },
+    { keys: ['↑', '↓'], what: 'Select in a table of services or calls' },
+    { keys: ['←', '→'], what: 'Move along a chart; Enter shows its calls' },
+    { keys: ['/'], what: 'Search the log, or the calls' },
     { keys: ['L'], what: 'Log of the selected service' },
     { keys: ['?'], what: 'These keys' },
     { keys: ['Esc'], what: 'Close what is open' },
@@ -53,6 +55,16 @@ export function handleKey(event: KeyboardEvent, app: App): void {
     case '2':
       route.go({ screen: 'services', service: null, tab: 'summary' });
       break;
+    case '3':
+      route.go(traffic());
+      break;
+    case '/': {
+      // The log has a key of its own.
+      const field = document.querySelector<HTMLElement>('.calls input[type=search]');
+      if (route.place.screen !== 'traffic' || field === null) return;
+      field.focus();
+      break;
+    }
     case 'r': {
       const service = selected(app);
       const action = service === undefined ? null : primaryAction(service);

@@ -4,12 +4,14 @@ import { getContext, setContext } from 'svelte';
 
 import type { Actions } from './actions.svelte';
 import type { Cockpit } from './cockpit.svelte';
+import type { Traffic } from '../traffic/traffic.svelte';
 import type { Overlay } from './overlay.svelte';
 
 export interface App {
   cockpit: Cockpit;
   actions: Actions;
   overlay: Overlay;
+  traffic: Traffic;
 }
 
 export const APP = 'studio-cockpit';

@@ -11,7 +11,7 @@ import { ask, type Backend, follow, type Following, type Link, Refused, Unreacha
 import type { Message } from '../backend/backend';
 import { time } from '../text/format';
 import { isHistory } from '../text/words';
-import type { Event, HostSample, HostView, Mark, Series, Service, Status } from '../types';
+import type { Event, Gateway, HostSample, HostView, Mark, Series, Service, Status } from '../types';
 import { clock } from './clock.svelte';
 import { EMPTY_SERIES, extend } from './host-series';
 
@@ -45,6 +45,8 @@ export class Cockpit {
   events = $state.raw<Event[]>([]);
   marks = $state.raw<DatedMark[]>([]);
   window = $state<WindowName>('1h');
+  /** How requests to models are steered; `null` where that is not known. */
+  gateway = $state.raw<Gateway | null>(null);
 
   link = $state.raw<Link>({ state: 'connecting' });
   /** Since when the engine does not answer; `null` while it does. */
@@ -56,6 +58,7 @@ export class Cockpit {
   /** Whether a token is asked for. */
   signedOut = $state(false);
 
+  private readonly listeners = new Set<(event: Event) => void>();
   private following: Following | null = null;
   private loading: Promise<void> | null = null;
   private again = false;
@@ -128,6 +131,12 @@ export class Cockpit {
     return this.services.find((s) => s.name === name);
   }
 
+  /** Tells of every event as it comes, until the answer is called. */
+  listen(hear: (event: Event) => void): () => void {
+    this.listeners.add(hear);
+    return () => this.listeners.delete(hear);
+  }
+
   setWindow(window: WindowName): void {
     this.window = window;
     void this.loadHost();
@@ -185,17 +194,20 @@ export class Cockpit {
   private async snapshot(): Promise<void> {
     this.touched.clear();
     try {
-      const [status, services, events] = await Promise.all([
+      const [status, services, events, gateway] = await Promise.all([
         ask<Status>(this.backend, 'GET', '/api/status'),
         ask<Service[]>(this.backend, 'GET', '/api/services'),
         // The engine works without its database; the screens work without its history.
         ask<Event[]>(this.backend, 'GET', '/api/events?limit=100').catch(softly<Event[]>([])),
+        // An older engine does not know the question.
+        ask<Gateway | null>(this.backend, 'GET', '/api/gateway').catch(softly<Gateway | null>(null)),
         this.loadHost(),
       ]);
       if (!this.touched.has('status:')) this.status = status;
       const byName = new Map(this.services.map((s) => [s.name, s]));
       this.services = services.map((s) => (this.touched.has(s.name) ? (byName.get(s.name) ?? s) : s));
       this.addHistory(events);
+      this.gateway = gateway;
       this.loaded = true;
       this.heard();
     } catch (error) {
@@ -235,6 +247,7 @@ export class Cockpit {
   }
 
   apply(event: Event): void {
+    for (const hear of this.listeners) hear(event);
     switch (event.type) {
       case 'service':
         this.touched.add(event.service.name);

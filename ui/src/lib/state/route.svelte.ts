@@ -1,13 +1,20 @@
 /** Where the person is: the fragment of the address, so that Back, reload and links work. */
 
+import { formatView, parseView, startView, type View } from '../traffic/view';
+
 export type Tab = 'summary' | 'log' | 'history' | 'models' | 'containers';
 
-export type Place = { screen: 'overview' } | { screen: 'services'; service: string | null; tab: Tab };
+export type Place =
+  | { screen: 'overview' }
+  | { screen: 'services'; service: string | null; tab: Tab }
+  | { screen: 'traffic'; view: View };
 
 const TABS: readonly string[] = ['summary', 'log', 'history', 'models', 'containers'];
 
 export function parsePlace(hash: string): Place {
-  const [screen, name, tab] = hash.replace(/^#\/?/, '').split('/');
+  const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?');
+  if (path === 'traffic') return { screen: 'traffic', view: parseView(query) };
+  const [screen, name, tab] = path.split('/');
   if (screen !== 'services') return { screen: 'overview' };
   let service: string | null = null;
   try {
@@ -20,6 +27,7 @@ export function parsePlace(hash: string): Place {
 
 export function href(place: Place): string {
   if (place.screen === 'overview') return '#/overview';
+  if (place.screen === 'traffic') return `#/traffic?${formatView(place.view)}`;
   if (place.service === null) return '#/services';
   const base = `#/services/${encodeURIComponent(place.service)}`;
   return place.tab === 'summary' ? base : `${base}/${place.tab}`;
@@ -50,3 +58,8 @@ class Route {
 }
 
 export const route = new Route();
+
+/** The traffic as it was looked at last, or only some of its calls. */
+export function traffic(filter: View['filter'] = {}): Place {
+  return { screen: 'traffic', view: { ...startView(), filter } };
+}

@@ -7,15 +7,15 @@ describe('bytes', () => {
   it.each([
     [0, '0 B'],
     [998, '998 B'],
-    [1000, '0.98 KB'],
-    [1024, '1.00 KB'],
-    [10_230, '9.99 KB'],
-    [10_240, '10.0 KB'],
-    [102_400, '100 KB'],
-    [1023 * 1024, '1.00 MB'],
-    [1.42 * 1024 ** 3, '1.42 GB'],
-    [128 * 1024 ** 3, '128 GB'],
-    [3.6 * 1024 ** 4, '3.60 TB'],
+    [1000, '0.98 KiB'],
+    [1024, '1.00 KiB'],
+    [10_230, '9.99 KiB'],
+    [10_240, '10.0 KiB'],
+    [102_400, '100 KiB'],
+    [1023 * 1024, '1.00 MiB'],
+    [1.42 * 1024 ** 3, '1.42 GiB'],
+    [128 * 1024 ** 3, '128 GiB'],
+    [3.6 * 1024 ** 4, '3.60 TiB'],
     [null, '–'],
     [undefined, '–'],
     [Number.NaN, '–'],
@@ -110,4 +110,70 @@ it('lists names', () => {
   expect(f.list([])).toBe('');
   expect(f.list(['a'])).toBe('a');
   expect(f.list(['a', 'b', 'c'])).toBe('a, b and c');
+});
+
+describe('money', () => {
+  it.each([
+    [0, '$0'],
+    [0.000001, '<$0.00001'],
+    [0.0000123, '$0.000012'],
+    [0.0042, '$0.0042'],
+    [0.05, '$0.05'],
+    [0.0994, '$0.099'],
+    [0.0996, '$0.10'],
+    [0.31, '$0.31'],
+    [3.42, '$3.42'],
+    [999.99, '$999.99'],
+    [999.996, '$1,000'],
+    [1284.4, '$1,284'],
+    [2_400_000, '$2.40 M'],
+    [null, '–'],
+    [Number.NaN, '–'],
+  ])('%s is %s', (n, text) => expect(f.money(n)).toBe(text));
+
+  it('is written in full where it is one thing’s', () => {
+    expect(f.exactMoney(0.00001274)).toBe('$0.00001274');
+    expect(f.exactMoney(3)).toBe('$3.00');
+    expect(f.exactMoney(1.5)).toBe('$1.50');
+    expect(f.exactMoney(null)).toBe('–');
+  });
+});
+
+describe('numbers, tokens, shares', () => {
+  it.each([
+    [0, '0'],
+    [1284, '1,284'],
+    [999_999, '999,999'],
+    [1_284_000, '1.28 M'],
+    [999_960_000, '1.00 B'],
+    [null, '–'],
+  ])('%s is %s', (n, text) => expect(f.number(n)).toBe(text));
+  it.each([
+    [9_999, '9,999'],
+    [12_400, '12.4 k'],
+    [999_600, '1.00 M'],
+    [3.1e9, '3.10 B'],
+    [null, '–'],
+  ])('%s tokens are %s', (n, text) => expect(f.tokens(n)).toBe(text));
+  it.each([
+    [0, 10, '0 %'],
+    [1, 10_000, '<0.1 %'],
+    [1, 250, '0.4 %'],
+    [999, 1000, '99 %'],
+    [10, 10, '100 %'],
+    [0, 0, '–'],
+  ])('%s of %s is %s', (part, whole, text) => expect(f.share(part, whole)).toBe(text));
+});
+
+describe('a stretch of time', () => {
+  const now = new Date(2026, 2, 5, 12).getTime();
+  const t = (d: number, h: number, m = 0, s = 0): number => new Date(2026, 2, d, h, m, s).getTime();
+  it.each([
+    [t(5, 9), t(5, 9, 15), '09:00–09:15'],
+    [t(5, 9, 0, 5), t(5, 9, 0, 10), '09:00:05–09:00:10'],
+    [t(4, 23), t(5, 0), '4 Mar, 23:00–00:00'],
+    [t(4, 22), t(5, 2), '4 Mar, 22:00 – 5 Mar, 02:00'],
+    [t(4, 0), t(5, 0), '4 Mar'],
+    [t(2, 0), t(5, 0), '2 Mar – 4 Mar'],
+  ])('%s', (from, to, text) => expect(f.span(from, to, now)).toBe(text));
 });

@@ -5,7 +5,12 @@
 
 export const DASH = '–';
 
-const UNITS = ['B', 'KB', 'MB', 'GB', 'TB', 'PB'] as const;
+/**
+ * Sizes are powers of 1024 and say so, here, on the command line (`src-tauri/src/cli/style.rs`) and in the
+ * configuration: a figure that is read here can be written there as a limit. (A Mac writes `GB` for both, for
+ * memory in powers of 1024 and for disks in powers of 1000.)
+ */
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 
 /** A figure and its unit apart, for setting them in different sizes. */
 export interface Quantity {
@@ -13,7 +18,7 @@ export interface Quantity {
   unit: string;
 }
 
-/** Powers of 1024, three significant digits: `0 B`, `998 KB`, `1.42 GB`, `17.3 GB`, `128 GB`. */
+/** Three significant digits: `0 B`, `998 KiB`, `1.42 GiB`, `17.3 GiB`, `128 GiB`. */
 export function quantityOfBytes(bytes: number | null | undefined): Quantity {
   if (bytes == null || !Number.isFinite(bytes) || bytes < 0) return { figure: DASH, unit: '' };
   let value = bytes;
@@ -53,6 +58,70 @@ export function latency(ms: number | null | undefined): string {
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   const s = ms / 1000;
   return s < 9.995 ? `${s.toFixed(2)} s` : s < 99.95 ? `${s.toFixed(1)} s` : `${Math.round(s)} s`;
+}
+
+/** A whole number with its thousands apart: `1,284`; from a million on with three digits: `1.28 M`. */
+export function number(value: number | null | undefined): string {
+  if (value == null || !Number.isFinite(value)) return DASH;
+  return Math.abs(value) < 999_999.5 ? grouped(Math.round(value)) : short(value);
+}
+
+/** Tokens: `9,999`, `12.4 k`, `1.24 M`, `3.10 B`. */
+export function tokens(value: number | null | undefined): string {
+  if (value == null || !Number.isFinite(value)) return DASH;
+  return value < 9_999.5 ? grouped(Math.round(value)) : short(value);
+}
+
+function short(value: number): string {
+  for (const [unit, size] of [
+    ['B', 1e9],
+    ['M', 1e6],
+    ['k', 1e3],
+  ] as const) {
+    // What would round to 1000 of a unit is one of the next.
+    if (value >= size * 0.9995) return `${threeDigits(value / size)} ${unit}`;
+  }
+  return grouped(Math.round(value));
+}
+
+function threeDigits(value: number): string {
+  return value < 9.995 ? value.toFixed(2) : value < 99.95 ? value.toFixed(1) : grouped(Math.round(value));
+}
+
+function grouped(value: number): string {
+  return value.toString().replace(/\B(?=(\d{3})+$)/g, ',');
+}
+
+/**
+ * US dollars. Cents where there are dollars, two digits that count where there are none: `$0`, `$0.0042`,
+ * `$0.31`, `$3.42`, `$1,284`. Unknown is a dash, and what is too little to write is not zero.
+ */
+export function money(usd: number | null | undefined): string {
+  if (usd == null || !Number.isFinite(usd)) return DASH;
+  if (usd === 0) return '$0';
+  if (usd < 0) return `−${money(-usd)}`;
+  if (usd < 0.00001) return '<$0.00001';
+  if (usd < 0.0995) return `$${usd.toFixed(Math.min(6, 1 - Math.floor(Math.log10(usd)))).replace(/0+$/, '')}`;
+  if (usd < 999.995) return `$${usd.toFixed(2)}`;
+  return `$${usd < 999_999.5 ? grouped(Math.round(usd)) : short(usd)}`;
+}
+
+/** All the digits there are, for a single thing: `$0.00001274`. */
+export function exactMoney(usd: number | null | undefined): string {
+  if (usd == null || !Number.isFinite(usd)) return DASH;
+  return `$${usd
+    .toFixed(12)
+    .replace(/(\.\d\d)?0+$/, '$1')
+    .replace(/\.$/, '')}`;
+}
+
+/** A share: `0 %`, `0.4 %`, `12 %`; never zero for what is not. */
+export function share(part: number, whole: number): string {
+  if (!(whole > 0)) return DASH;
+  const percent = (part / whole) * 100;
+  if (percent === 0) return '0 %';
+  if (percent < 0.1) return '<0.1 %';
+  return `${percent < 9.95 ? percent.toFixed(1) : Math.min(percent, part < whole ? 99 : 100).toFixed(0)} %`;
 }
 
 /** How long something lasts, in its two largest units: `8 s`, `3 m 12 s`, `5 h 02 m`, `12 d 4 h`. */
@@ -119,6 +188,29 @@ export function clockTime(at: string | number | null | undefined, now: number): 
   const hms = `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
   if (date.toDateString() === new Date(now).toDateString()) return hms;
   return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())} ${hms}`;
+}
+
+/** A stretch of time: `14:05–14:10`, with days where it is not all today. */
+export function span(from: number, to: number, now: number): string {
+  const [a, b] = [new Date(from), new Date(to)];
+  const hm = (d: Date): string => `${pad(d.getHours())}:${pad(d.getMinutes())}`;
+  const seconds = (to - from) % 60_000 !== 0 || from % 60_000 !== 0;
+  const hms = (d: Date): string => (seconds ? `${hm(d)}:${pad(d.getSeconds())}` : hm(d));
+  const today = new Date(now).toDateString();
+  if (to - from >= 86_400_000 && hm(a) === '00:00' && hm(b) === '00:00') {
+    const last = new Date(to - 1);
+    return a.toDateString() === last.toDateString() ? day(a) : `${day(a)} – ${day(last)}`;
+  }
+  if (a.toDateString() === new Date(to - 1).toDateString())
+    return a.toDateString() === today ? `${hms(a)}–${hms(b)}` : `${day(a)}, ${hms(a)}–${hms(b)}`;
+  return `${day(a)}, ${hms(a)} – ${day(b)}, ${hms(b)}`;
+}
+
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'] as const;
+
+/** `3 Mar`. */
+export function day(date: Date): string {
+  return `${date.getDate()} ${MONTHS[date.getMonth()] ?? ''}`;
 }
 
 /** `14:03:12.045`, for log lines. */

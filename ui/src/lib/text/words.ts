@@ -164,7 +164,7 @@ export function eventWords(event: Event): EventWords {
             null,
             [event.what ?? 'Something', event.version, 'was deployed'].filter(Boolean).join(' '),
           );
-        default:
+        case 'engine_started':
           return line(
             'idle',
             'done',
@@ -172,6 +172,9 @@ export function eventWords(event: Event): EventWords {
             `Engine ${event.version} started`,
             event.adopted > 0 ? `${count(event.adopted, 'running service')} found again` : '',
           );
+        default:
+          // An engine newer than this page may know more marks.
+          return line('idle', 'done', null, sentence((event as { mark: string }).mark.replaceAll('_', ' ')));
       }
     case 'config':
       return line(
@@ -214,6 +217,14 @@ export function eventWords(event: Event): EventWords {
         null,
         reportedWords(event.kind, event.count),
         [event.user, event.said].filter(Boolean).join(': '),
+      );
+    case 'pii':
+      return line(
+        event.action === 'block' ? 'down' : 'warn',
+        'degraded',
+        null,
+        `A request held personal data (${event.action})`,
+        event.found.join(', '),
       );
     case 'gap':
       return line(

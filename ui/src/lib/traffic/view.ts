@@ -1,0 +1,137 @@
+/**
+ * What of the traffic is looked at: the window, the part of it that was zoomed into, and which single calls.
+ * It stands in the address, so that Back, reload and links work.
+ */
+
+import type { Outcome } from '../types';
+
+export const WINDOWS = {
+  '1h': 3_600_000,
+  '24h': 86_400_000,
+  '7d': 604_800_000,
+  '30d': 2_592_000_000,
+} as const;
+export type WindowName = keyof typeof WINDOWS;
+export const WINDOW_WORDS: Record<WindowName, string> = {
+  '1h': 'hour',
+  '24h': '24 hours',
+  '7d': '7 days',
+  '30d': '30 days',
+};
+
+/** Unix milliseconds; the end is excluded. */
+export interface Span {
+  from: number;
+  to: number;
+}
+
+/** What single calls must be like. */
+export interface Filter {
+  model?: string;
+  provider?: string;
+  route?: string;
+  user?: string;
+  agent?: string;
+  error?: string;
+  outcome?: Outcome;
+  /** Those of one step of a chart. */
+  at?: Span;
+}
+
+export interface View {
+  window: WindowName;
+  zoom: Span | null;
+  filter: Filter;
+}
+
+export const FILTER_TEXTS = ['model', 'provider', 'route', 'user', 'agent', 'error'] as const;
+
+/** The window that was looked at last, for coming back. */
+let remembered: WindowName = '24h';
+
+export function startView(): View {
+  return { window: remembered, zoom: null, filter: {} };
+}
+
+/** Reads `?window=7d&zoom=…&user=ada`; what it does not understand it leaves out. */
+export function parseView(query: string): View {
+  const given = new URLSearchParams(query);
+  const view = startView();
+  const window = given.get('window');
+  if (window !== null && Object.hasOwn(WINDOWS, window)) view.window = window as WindowName;
+  remembered = view.window;
+  view.zoom = parseSpan(given.get('zoom'));
+  for (const name of FILTER_TEXTS) {
+    const text = given.get(name);
+    if (text) view.filter[name] = text;
+  }
+  const outcome = given.get('outcome');
+  if (outcome === 'ok' || outcome === 'error' || outcome === 'cancelled') view.filter.outcome = outcome;
+  const at = parseSpan(given.get('at'));
+  if (at !== null) view.filter.at = at;
+  return view;
+}
+
+export function formatView(view: View): string {
+  remembered = view.window;
+  const out = new URLSearchParams({ window: view.window });
+  if (view.zoom !== null) out.set('zoom', formatSpan(view.zoom));
+  for (const name of [...FILTER_TEXTS, 'outcome'] as const) {
+    const text = view.filter[name];
+    if (text !== undefined) out.set(name, text);
+  }
+  if (view.filter.at !== undefined) out.set('at', formatSpan(view.filter.at));
+  return out.toString();
+}
+
+function formatSpan({ from, to }: Span): string {
+  return `${from}-${to}`;
+}
+
+function parseSpan(text: string | null): Span | null {
+  const match = /^(\d{1,14})-(\d{1,14})$/.exec(text ?? '');
+  const [from, to] = [Number(match?.[1]), Number(match?.[2])];
+  return from < to ? { from, to } : null;
+}
+
+/** The shortest stretch that is worth a look of its own. */
+const SHORTEST_MS = 60_000;
+
+/** A stretch that was dragged over, as whole minutes. */
+export function zoomOf(from: number, to: number): Span {
+  const a = Math.floor(from / SHORTEST_MS) * SHORTEST_MS;
+  return { from: a, to: Math.max(a + SHORTEST_MS, Math.ceil(to / SHORTEST_MS) * SHORTEST_MS) };
+}
+
+const STEPS_S = [1, 5, 15, 60, 300, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400];
+/** More bars than this are thinner than anybody can point at. */
+const MOST_BARS = 96;
+
+/** The length of a step that suits, in seconds. */
+export function stepFor(lengthMs: number): number {
+  // Of a month days are compared, not their halves.
+  if (lengthMs > 14 * 86_400_000) return lengthMs / 86_400_000 <= MOST_BARS ? 86_400 : 604_800;
+  return STEPS_S.find((step) => lengthMs / 1000 / step <= MOST_BARS) ?? 604_800;
+}
+
+/** What is asked of `/api/usage` and `/api/calls` for a stretch that ends now or then. */
+export function spanQuery(view: View, only?: Span): string {
+  const span = only ?? view.zoom;
+  if (span === null) return `window=${view.window}`;
+  return `window=${span.to - span.from}ms&until=${new Date(span.to).toISOString()}`;
+}
+
+export function lengthOf(view: View): number {
+  return view.zoom === null ? WINDOWS[view.window] : view.zoom.to - view.zoom.from;
+}
+
+/** The query of the single calls that are looked at. */
+export function callsQuery(view: View, limit: number): string {
+  const out = new URLSearchParams();
+  for (const name of [...FILTER_TEXTS, 'outcome'] as const) {
+    const text = view.filter[name];
+    if (text !== undefined) out.set(name, text);
+  }
+  const rest = out.toString();
+  return `${spanQuery(view, view.filter.at)}&limit=${limit}${rest === '' ? '' : `&${rest}`}`;
+}
