@@ -182,6 +182,21 @@ async fn a_request_is_answered_accounted_for_and_remembered() {
     assert!(keys.contains(&&json!("ollama/llama3.2")), "{keys:?}");
     assert_eq!(usage["business"]["active_users"], 2);
 
+    let cost = client
+        .get_bytes("/charts/cost.svg?window=1h")
+        .await
+        .unwrap();
+    let cost = String::from_utf8(cost.to_vec()).unwrap();
+    assert!(
+        cost.contains("openai/gpt-4o") && cost.contains("3 requests"),
+        "{cost}"
+    );
+    for kind in ["cost", "latency", "tokens", "requests"] {
+        let path = format!("/charts/{kind}.png?window=7d");
+        let png = client.get_bytes(&path).await.unwrap();
+        assert!(png.starts_with(b"\x89PNG"), "{kind}");
+    }
+
     let (code, out, error) = stack.cockpit.verb(&["usage", "--by", "user"]).await;
     assert_eq!(code, 0, "{error}");
     let ada = out

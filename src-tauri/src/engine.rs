@@ -11,6 +11,7 @@
 //! **Invariant:** a configuration that does not hold starts nothing and touches nothing that runs.
 
 mod adapters;
+mod charts;
 mod cockpit;
 mod demo;
 mod ended;

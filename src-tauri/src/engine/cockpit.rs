@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cockpit_api::{
-    CallsAsked, Chart, ChartFormat, ChartKind, Cockpit, Found, Live, LoginItem, Plan, UsageAsked,
-};
+use cockpit_api::{CallsAsked, Chart, Cockpit, Found, Live, LoginItem, Plan, UsageAsked};
 use cockpit_model::host::{HostSample, HostView};
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::spec::Kind;
@@ -25,9 +23,6 @@ use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::{Ending, Engine, sibling, whole};
 use crate::cli::folder::DataFolder;
-
-/// Points of a chart for a report: more than its pixels hold would only cost.
-const CHART_POINTS: usize = 720;
 
 /// How long the first sample may take.
 const FIRST_SAMPLE: Duration = Duration::from_secs(5);
@@ -122,16 +117,16 @@ async fn first_sample(engine: &Engine) -> Result<HostSample, Problem> {
 }
 
 /// The begin of a window that ends now.
-fn back(now: Timestamp, window: Duration) -> Timestamp {
+pub(super) fn back(now: Timestamp, window: Duration) -> Timestamp {
     now.checked_sub(window).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// The end of a window, excluded, so that what is written down this very moment falls into it.
-fn just_after(now: Timestamp) -> Timestamp {
+pub(super) fn just_after(now: Timestamp) -> Timestamp {
     now.checked_add(Duration::from_secs(1)).unwrap_or(now)
 }
 
-fn storage(error: impl std::fmt::Display) -> Problem {
+pub(super) fn storage(error: impl std::fmt::Display) -> Problem {
     Problem::new(Code::Storage, error.to_string())
 }
 
@@ -377,24 +372,7 @@ impl Cockpit for Door {
 
     fn chart(&self, chart: Chart) -> BoxFuture<'static, Result<Vec<u8>, Problem>> {
         let engine = Arc::clone(&self.0);
-        blocking(move || {
-            let now = Timestamp::now();
-            let series = engine
-                .telemetry
-                .host_series(chart.window, CHART_POINTS, now)
-                .map_err(storage)?;
-            let kind = match chart.kind {
-                ChartKind::Cpu => cockpit_charts::Kind::Cpu,
-                ChartKind::Memory => cockpit_charts::Kind::Memory,
-            };
-            let format = match chart.format {
-                ChartFormat::Svg => cockpit_charts::Format::Svg,
-                ChartFormat::Png => cockpit_charts::Format::Png,
-            };
-            cockpit_charts::render(kind, format, &series, now, chart.window)
-                .map_err(|error| Problem::new(Code::Internal, error.to_string()))
-        })
-        .boxed()
+        blocking(move || super::charts::draw(&engine, &chart)).boxed()
     }
 
     fn detect(&self) -> BoxFuture<'static, Result<Plan, Problem>> {

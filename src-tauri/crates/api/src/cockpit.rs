@@ -177,6 +177,38 @@ pub enum ChartKind {
     Cpu,
     /// Memory use.
     Memory,
+    /// What requests to models cost, by model.
+    Cost,
+    /// How long their answers took.
+    Latency,
+    /// The tokens they used.
+    Tokens,
+    /// How many there were, and how they ended.
+    Requests,
+}
+
+impl ChartKind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Cost,
+        Self::Latency,
+        Self::Tokens,
+        Self::Requests,
+        Self::Cpu,
+        Self::Memory,
+    ];
+
+    /// The word in the path.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Cost => "cost",
+            Self::Latency => "latency",
+            Self::Tokens => "tokens",
+            Self::Requests => "requests",
+        }
+    }
 }
 
 /// A chart's file format.

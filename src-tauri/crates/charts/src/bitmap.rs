@@ -252,10 +252,10 @@ impl DrawingBackend for Canvas<'_> {
 pub(crate) fn png(
     width: u32,
     height: u32,
+    typesetter: &Typesetter,
     draw: impl Fn(&mut Canvas<'_>) -> Result<(), Error>,
 ) -> Result<Vec<u8>, Error> {
     let (columns, rows) = (width / UNITS, height / UNITS);
-    let typesetter = Typesetter::new()?;
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, columns, rows);
     encoder.set_color(png::ColorType::Rgb);
@@ -279,7 +279,7 @@ pub(crate) fn png(
             top: top as f32,
             size: (width, rows * UNITS),
             pixels,
-            typesetter: &typesetter,
+            typesetter,
         };
         draw(&mut canvas)?;
         pixels = canvas.pixels;

@@ -3,13 +3,20 @@
 use plotters_backend::{BackendColor, BackendStyle, DrawingBackend, DrawingErrorKind};
 
 use crate::Error;
-use crate::layout::{Chart, FINE, HEIGHT, Line, Segment, Style, WIDTH};
-use crate::text::{Align, TextStyle};
+use crate::layout::{Bar, Chart, Entry, FINE, HEIGHT, Legend, Line, Segment, Style, WIDTH};
+use crate::note::Placed;
+use crate::text::{Align, TextStyle, Typesetter};
 
 const LEFT: u32 = 68;
 const RIGHT: u32 = 28;
 const TOP: u32 = 76;
 const BOTTOM: u32 = 44;
+/// Of a legend beside the plot.
+const COLUMN: u32 = 240;
+/// Between the plot and it.
+const GUTTER: u32 = 26;
+/// A line of it.
+const ENTRY: u32 = 21;
 
 const INK: (u8, u8, u8) = (17, 24, 39);
 const SOFT: (u8, u8, u8) = (107, 114, 128);
@@ -45,13 +52,18 @@ const fn fine(points: u32) -> i32 {
 }
 
 /// Draws all of it.
-pub(crate) fn draw<B: DrawingBackend>(chart: &Chart, canvas: &mut B) -> Result<(), Error> {
-    compose(chart, canvas)
+pub(crate) fn draw<B: DrawingBackend>(
+    chart: &Chart,
+    typesetter: &Typesetter,
+    canvas: &mut B,
+) -> Result<(), Error> {
+    compose(chart, typesetter, canvas)
         .map_err(|error: DrawingErrorKind<B::ErrorType>| Error::Draw(error.to_string()))
 }
 
 fn compose<B: DrawingBackend>(
     chart: &Chart,
+    typesetter: &Typesetter,
     canvas: &mut B,
 ) -> Result<(), DrawingErrorKind<B::ErrorType>> {
     canvas.ensure_prepared()?;
@@ -81,7 +93,13 @@ fn compose<B: DrawingBackend>(
         false,
         Align::Left,
     )?;
-    legend(chart, canvas)?;
+    match &chart.legend {
+        Legend::Row => row(chart, canvas)?,
+        Legend::Column(entries) => column(entries, &bounds, typesetter, canvas)?,
+    }
+    for note in &chart.notes {
+        shade(note, &bounds, canvas)?;
+    }
 
     for tick in &chart.y_ticks {
         let y = bounds.y(tick.at);
@@ -130,32 +148,28 @@ fn compose<B: DrawingBackend>(
         Align::Right,
     )?;
 
-    if chart.is_empty() {
-        let middle = (
-            (bounds.left + bounds.right) / 2,
-            (bounds.top + bounds.bottom) / 2,
-        );
-        let blank = (fine(130), fine(16));
-        canvas.draw_rect(
-            (middle.0 - blank.0, middle.1 - blank.1),
-            (middle.0 + blank.0, middle.1 + blank.1),
-            &pen(WHITE, 1.0, 1),
-            true,
-        )?;
-        text(
-            canvas,
-            "no samples in this window yet",
-            middle,
-            14,
-            SOFT,
-            false,
-            Align::Center,
-        )?;
+    for bar in &chart.bars {
+        stack(bar, &bounds, canvas)?;
     }
     for line in &chart.lines {
         for segment in &line.segments {
             trace(canvas, &bounds, line, segment)?;
         }
+    }
+    annotate(&chart.notes, &bounds, typesetter, canvas)?;
+    if let Some(nothing) = chart.nothing {
+        let middle = (
+            (bounds.left + bounds.right) / 2,
+            (bounds.top + bounds.bottom) / 2,
+        );
+        let half = typesetter.width(nothing, (14 * FINE) as f32, false) as i32 / 2 + fine(10);
+        canvas.draw_rect(
+            (middle.0 - half, middle.1 - fine(14)),
+            (middle.0 + half, middle.1 + fine(14)),
+            &pen(WHITE, 1.0, 1),
+            true,
+        )?;
+        text(canvas, nothing, middle, 14, SOFT, false, Align::Center)?;
     }
     canvas.present()
 }
@@ -196,11 +210,11 @@ fn trace<B: DrawingBackend>(
 }
 
 /// Top right, from the right: a swatch and the name of each line, where there is more than one.
-fn legend<B: DrawingBackend>(
+fn row<B: DrawingBackend>(
     chart: &Chart,
     canvas: &mut B,
 ) -> Result<(), DrawingErrorKind<B::ErrorType>> {
-    if chart.lines.len() < 2 || chart.is_empty() {
+    if chart.lines.len() < 2 || chart.nothing.is_some() {
         return Ok(());
     }
     // Names are short and known: columns of one width.
@@ -227,6 +241,123 @@ fn legend<B: DrawingBackend>(
             Align::Left,
         )?;
         left -= fine(76);
+    }
+    Ok(())
+}
+
+/// Beside the plot: a swatch, a name, a figure.
+fn column<B: DrawingBackend>(
+    entries: &[Entry],
+    bounds: &Bounds,
+    typesetter: &Typesetter,
+    canvas: &mut B,
+) -> Result<(), DrawingErrorKind<B::ErrorType>> {
+    let left = bounds.right + fine(GUTTER);
+    let right = fine(WIDTH - RIGHT);
+    let mut y = bounds.top + fine(6);
+    for entry in entries {
+        if let Some(color) = entry.color {
+            let (above, below) = (y - fine(5), y + fine(5));
+            let swatch = pen(color, 1.0, 1);
+            canvas.draw_rect((left, above), (left + fine(10), below), &swatch, true)?;
+        }
+        let em = (12 * FINE) as f32;
+        let figure = typesetter.width(&entry.figure, em, false);
+        let widest = (right - left - fine(18 + 12)) as f32 - figure;
+        let name = typesetter.fit(&entry.name, em, widest);
+        text(
+            canvas,
+            &name,
+            (left + fine(18), y),
+            12,
+            INK,
+            false,
+            Align::Left,
+        )?;
+        text(
+            canvas,
+            &entry.figure,
+            (right, y),
+            12,
+            SOFT,
+            false,
+            Align::Right,
+        )?;
+        y += fine(ENTRY);
+    }
+    Ok(())
+}
+
+/// A step's parts on top of each other. What is there is seen, however little it is.
+fn stack<B: DrawingBackend>(
+    bar: &Bar,
+    bounds: &Bounds,
+    canvas: &mut B,
+) -> Result<(), DrawingErrorKind<B::ErrorType>> {
+    let (left, mut right) = (bounds.x(bar.from_ms), bounds.x(bar.to_ms));
+    if right - left >= fine(3) {
+        right -= fine(1);
+    }
+    let right = right.max(left + fine(1));
+    let (mut below, mut sum) = (bounds.bottom, 0.0);
+    for (color, value) in &bar.parts {
+        sum += value;
+        let above = bounds.y(sum).min(below - fine(1)).max(bounds.top);
+        canvas.draw_rect((left, above), (right, below), &pen(*color, 1.0, 1), true)?;
+        below = above;
+    }
+    Ok(())
+}
+
+/// Behind the figures: how long something took, where that is seen.
+fn shade<B: DrawingBackend>(
+    note: &Placed,
+    bounds: &Bounds,
+    canvas: &mut B,
+) -> Result<(), DrawingErrorKind<B::ErrorType>> {
+    let (left, right) = (bounds.x(note.from_ms), bounds.x(note.to_ms));
+    if right - left < fine(2) {
+        return Ok(());
+    }
+    canvas.draw_rect(
+        (left, bounds.top),
+        (right, bounds.bottom),
+        &pen(GRID, 0.6, 1),
+        true,
+    )
+}
+
+/// Over the figures: a thin line for each, and its words above where there is room for them.
+fn annotate<B: DrawingBackend>(
+    notes: &[Placed],
+    bounds: &Bounds,
+    typesetter: &Typesetter,
+    canvas: &mut B,
+) -> Result<(), DrawingErrorKind<B::ErrorType>> {
+    const EM: u32 = 10;
+    let mut free = bounds.left;
+    for note in notes {
+        let x = bounds.x(note.to_ms);
+        canvas.draw_rect(
+            (x - 2, bounds.top),
+            (x + 2, bounds.bottom),
+            &pen(SOFT, 0.55, 1),
+            true,
+        )?;
+        let tip = (x, bounds.top);
+        let wing = |side: i32| (x + side * fine(3), bounds.top - fine(6));
+        canvas.fill_polygon([tip, wing(1), wing(-1)], &pen(SOFT, 1.0, 1))?;
+        let width = typesetter
+            .width(&note.label, (EM * FINE) as f32, false)
+            .ceil() as i32;
+        // Centred over its line, or as near as the words before leave room.
+        let centred = (x - width / 2).min(fine(WIDTH - RIGHT) - width);
+        let left = centred.max(free);
+        if left <= x {
+            let at = (left, bounds.top - fine(12));
+            text(canvas, &note.label, at, EM, SOFT, false, Align::Left)?;
+            free = left + width + fine(8);
+        }
     }
     Ok(())
 }
@@ -264,8 +395,15 @@ impl Bounds {
     fn of(chart: &Chart) -> Self {
         Self {
             left: fine(LEFT),
-            right: fine(WIDTH - RIGHT),
-            top: fine(TOP),
+            right: match chart.legend {
+                Legend::Row => fine(WIDTH - RIGHT),
+                Legend::Column(_) => fine(WIDTH - RIGHT - COLUMN - GUTTER),
+            },
+            top: match chart.legend {
+                Legend::Row => fine(TOP),
+                // Below the notes' words.
+                Legend::Column(_) => fine(TOP + 10),
+            },
             bottom: fine(HEIGHT - BOTTOM),
             from_ms: chart.from_ms,
             span_ms: chart.to_ms.saturating_sub(chart.from_ms).max(1) as f64,

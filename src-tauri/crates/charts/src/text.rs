@@ -97,6 +97,32 @@ impl Typesetter {
         if bold { &self.semibold } else { &self.regular }
     }
 
+    /// How wide a text is, in the unit of `em`.
+    pub(crate) fn width(&self, text: &str, em: f32, bold: bool) -> f32 {
+        let font = self.font(bold);
+        let scaled = font.as_scaled(scale(font, em));
+        let mut last = None;
+        let mut width = 0.0;
+        for letter in text.chars() {
+            let id = scaled.glyph_id(letter);
+            width += last.map_or(0.0, |last| scaled.kern(last, id)) + scaled.h_advance(id);
+            last = Some(id);
+        }
+        width
+    }
+
+    /// As much of a text as is not wider than that, cut in its middle.
+    pub(crate) fn fit(&self, text: &str, em: f32, widest: f32) -> String {
+        let letters: Vec<char> = text.chars().collect();
+        let mut fits = text.to_owned();
+        let mut longest = letters.len();
+        while longest > 1 && self.width(&fits, em, false) > widest {
+            longest -= 1;
+            fits = crate::note::cut(&letters, longest);
+        }
+        fits
+    }
+
     /// Calls `put` with every pixel the text covers, and how much of it. `em` and the place are in
     /// pixels.
     pub(crate) fn set(
@@ -109,9 +135,7 @@ impl Typesetter {
         mut put: impl FnMut(i32, i32, f32),
     ) {
         let font = self.font(bold);
-        // ab_glyph's scale is ascent to descent; ours is the em.
-        let per_em = font.units_per_em().unwrap_or(1000.0);
-        let scale = PxScale::from(em * font.height_unscaled() / per_em);
+        let scale = scale(font, em);
         let scaled = font.as_scaled(scale);
         let mut glyphs: Vec<Glyph> = Vec::with_capacity(text.len());
         let mut pen = 0.0_f32;
@@ -142,4 +166,10 @@ impl Typesetter {
             }
         }
     }
+}
+
+/// `ab_glyph`'s scale is ascent to descent; ours is the em.
+fn scale(font: &FontRef<'_>, em: f32) -> PxScale {
+    let per_em = font.units_per_em().unwrap_or(1000.0);
+    PxScale::from(em * font.height_unscaled() / per_em)
 }

@@ -6,6 +6,8 @@
     reason = "tests"
 )]
 
+mod read;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,8 +15,7 @@ use cockpit_charts::{Format, Kind, render};
 use cockpit_model::host::Series;
 use jiff::Timestamp;
 use proptest::prelude::*;
-use quick_xml::Reader;
-use quick_xml::events::Event;
+use read::{count, parse};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -38,35 +39,6 @@ fn series(values: Vec<Option<f64>>) -> Series {
 
 fn svg(kind: Kind, series: &Series) -> String {
     String::from_utf8(render(kind, Format::Svg, series, now(), HOUR).unwrap()).unwrap()
-}
-
-/// Tag names and texts of a well-formed document.
-fn parse(svg: &str) -> (Vec<String>, Vec<String>) {
-    let mut reader = Reader::from_str(svg);
-    reader.config_mut().check_end_names = true;
-    let (mut tags, mut texts) = (Vec::new(), Vec::new());
-    loop {
-        match reader.read_event().unwrap() {
-            Event::Eof => return (tags, texts),
-            Event::Start(tag) | Event::Empty(tag) => {
-                for attribute in tag.attributes() {
-                    attribute.unwrap();
-                }
-                tags.push(tag.name().as_ref().to_owned());
-            }
-            Event::Text(text) => {
-                let text: &str = &text;
-                if !text.trim().is_empty() {
-                    texts.push(text.trim().to_owned());
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-fn count(tags: &[String], name: &str) -> usize {
-    tags.iter().filter(|tag| *tag == name).count()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Events in the database.
 
 use cockpit_model::{Event, EventBody, Mark};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Rows, params};
 
 use crate::error::Error;
 use crate::state::{from_ns, to_ns};
@@ -62,7 +62,26 @@ pub(crate) fn newest(
         }
         None => "SELECT seq, at_ns, body FROM events WHERE ?1 IS NULL ORDER BY seq DESC LIMIT ?2",
     })?;
-    let mut rows = statement.query(params![service, limit])?;
+    read(statement.query(params![service, limit])?)
+}
+
+/// The newest marks of a time, newest first.
+pub(crate) fn marks(
+    connection: &Connection,
+    from: jiff::Timestamp,
+    to: jiff::Timestamp,
+    limit: usize,
+) -> Result<Vec<Event>, Error> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, at_ns, body FROM events
+         WHERE at_ns >= ?1 AND at_ns < ?2 AND json_extract(body, '$.type') = 'mark'
+         ORDER BY at_ns DESC, seq DESC LIMIT ?3",
+    )?;
+    read(statement.query(params![to_ns(from), to_ns(to), limit])?)
+}
+
+fn read(mut rows: Rows<'_>) -> Result<Vec<Event>, Error> {
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
         let body: String = row.get(2)?;

@@ -216,6 +216,15 @@ impl Telemetry {
         self.read(|connection| events::newest(connection, limit, service))
     }
 
+    /// The newest marks (restarts, sleeps, starts of the engine) of a time, newest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn marks(&self, from: Timestamp, to: Timestamp, limit: usize) -> Result<Vec<Event>, Error> {
+        self.flush_for_reading();
+        self.read(|connection| events::marks(connection, from, to, limit))
+    }
+
     /// Free bytes of one volume over time, a point a minute, oldest first.
     ///
     /// # Errors

@@ -197,7 +197,7 @@ fn events_come_newest_first_and_by_service() {
     let all = [
         event(1, T0, "api"),
         event(2, T0, "ollama"),
-        mark,
+        mark.clone(),
         event(4, T0 + 1, "api"),
     ];
     for one in &all {
@@ -209,6 +209,9 @@ fn events_come_newest_first_and_by_service() {
     assert_eq!(telemetry.events(2, None).unwrap(), newest_first[..2]);
     assert_eq!(telemetry.events(10, Some("ollama")).unwrap(), all[1..2]);
     assert_eq!(telemetry.events(10, Some("' OR 1=1 --")).unwrap(), []);
+    let at = |second| Timestamp::from_second(second).unwrap();
+    assert_eq!(telemetry.marks(at(T0), at(T0 + 1), 10).unwrap(), [mark]);
+    assert_eq!(telemetry.marks(at(T0 + 1), at(T0 + 9), 10).unwrap(), []);
 }
 
 #[test]

@@ -26,8 +26,9 @@ pub(crate) async fn chart(
         .ok()
         .and_then(|Path(file)| parse(&file))
         .ok_or_else(|| {
+            let names = ChartKind::ALL.map(ChartKind::as_str).join(", ");
             Problem::new(Code::NotFound, "there is no such chart")
-                .remedy("there are cpu.svg, cpu.png, memory.svg and memory.png")
+                .remedy(format!("there are {names}, each as .svg and as .png"))
         })?;
     let window = params.window("window", DEFAULT_WINDOW)?;
     let drawn = app
@@ -51,11 +52,9 @@ pub(crate) async fn chart(
 
 fn parse(file: &str) -> Option<(ChartKind, ChartFormat)> {
     let (kind, format) = file.split_once('.')?;
-    let kind = match kind {
-        "cpu" => ChartKind::Cpu,
-        "memory" => ChartKind::Memory,
-        _ => return None,
-    };
+    let kind = ChartKind::ALL
+        .into_iter()
+        .find(|one| one.as_str() == kind)?;
     let format = match format {
         "svg" => ChartFormat::Svg,
         "png" => ChartFormat::Png,

@@ -195,7 +195,14 @@ async fn bad_parameters_are_refused_by_name() {
 async fn unknown_charts() {
     let (fake, _feed) = fake();
     let entry = Entry::new(fake);
-    for chart in ["cpu", "cpu.gif", "cost.svg", "cpu.svg.png", "%2e%2e", "%ff"] {
+    for chart in [
+        "cpu",
+        "cpu.gif",
+        "costs.svg",
+        "cpu.svg.png",
+        "%2e%2e",
+        "%ff",
+    ] {
         let got = entry.get(&format!("/charts/{chart}")).await;
         assert_eq!(
             (got.status.as_u16(), got.code().as_str()),

@@ -122,11 +122,19 @@ async fn charts_come_in_two_formats() {
     );
     let png = entry.get("/charts/memory.png").await;
     assert_eq!(png.header("content-type"), "image/png");
+    for kind in ["cost", "latency", "tokens", "requests"] {
+        let got = entry.get(&format!("/charts/{kind}.svg?window=7d")).await;
+        assert_eq!(got.header("content-type"), "image/svg+xml", "{kind}");
+    }
     assert_eq!(
         fake.asked(),
         [
             "chart Chart { kind: Cpu, format: Svg, window: 3600s }",
-            "chart Chart { kind: Memory, format: Png, window: 86400s }"
+            "chart Chart { kind: Memory, format: Png, window: 86400s }",
+            "chart Chart { kind: Cost, format: Svg, window: 604800s }",
+            "chart Chart { kind: Latency, format: Svg, window: 604800s }",
+            "chart Chart { kind: Tokens, format: Svg, window: 604800s }",
+            "chart Chart { kind: Requests, format: Svg, window: 604800s }",
         ]
     );
 }

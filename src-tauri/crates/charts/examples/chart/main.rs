@@ -2,10 +2,12 @@
 //!
 //! `cargo run -p cockpit-charts --example chart -- FOLDER`
 
+mod invented;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cockpit_charts::{Format, Kind, render};
+use cockpit_charts::{Format, Kind, TrafficKind, render, render_traffic};
 use cockpit_model::host::Series;
 use jiff::Timestamp;
 
@@ -25,6 +27,55 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let file = folder.join(format!("{name}.{extension}"));
             std::fs::write(&file, render(kind, format, series, now, window)?)?;
             println!("{}", file.display());
+        }
+    }
+    let long = [
+        "openai/gpt-4o-mini-2024-07-18",
+        "bedrock/eu.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "ollama/hf.co/bartowski/Llama-3.2-3B-Instruct-GGUF:Q4_K_M",
+    ];
+    let many: Vec<String> = (1..=20)
+        .map(|n| format!("provider-{n}/model-{n}"))
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let local = {
+        let mut usage = invented::day(now, &["ollama/llama3.2"], 4.0);
+        let free = |totals: &mut cockpit_model::usage::Totals| totals.cost_usd = None;
+        free(&mut usage.totals);
+        usage.totals.unpriced_calls = usage.totals.calls;
+        usage
+            .series
+            .iter_mut()
+            .for_each(|point| free(&mut point.totals));
+        usage
+            .groups
+            .iter_mut()
+            .for_each(|group| free(&mut group.totals));
+        usage
+    };
+    for (name, usage) in [
+        ("few", invented::day(now, &["openai/gpt-4o"], 0.6)),
+        ("one", invented::day(now, &["openai/gpt-4o"], 40.0)),
+        ("long", invented::day(now, &long, 900.0)),
+        ("many", invented::day(now, &many, 30.0)),
+        ("empty", invented::day(now, &[], 0.0)),
+        ("unpriced", local),
+    ] {
+        for (what, kind) in [
+            ("cost", TrafficKind::Cost),
+            ("latency", TrafficKind::Latency),
+            ("tokens", TrafficKind::Tokens),
+            ("requests", TrafficKind::Requests),
+        ] {
+            for (extension, format) in [("svg", Format::Svg), ("png", Format::Png)] {
+                let file = folder.join(format!("{what}-{name}.{extension}"));
+                let notes = invented::notes(now);
+                std::fs::write(
+                    &file,
+                    render_traffic(kind, format, &usage, &notes, now, window)?,
+                )?;
+                println!("{}", file.display());
+            }
         }
     }
     Ok(())
