@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cockpit_api::{CallsAsked, Chart, Cockpit, Found, Live, LoginItem, Plan, UsageAsked};
+use cockpit_api::{
+    CallsAsked, Chart, Cockpit, Counted, Found, Live, LoginItem, Plan, UsageAsked, Written,
+};
 use cockpit_model::host::{HostSample, HostView};
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::spec::Kind;
@@ -368,6 +370,28 @@ impl Cockpit for Door {
             format!("there is no breaker of `{provider}/{model}`"),
         )
         .remedy("`/api/breakers` lists them; one is there once its target was asked"))
+    }
+
+    fn counted(&self) -> Counted {
+        let ledger = self.0.ledger.stats();
+        let telemetry = self.0.telemetry.stats();
+        Counted {
+            counters: self.0.ended.counted(),
+            ledger: Written {
+                accepted: ledger.accepted,
+                duplicates: ledger.duplicates,
+                refused: ledger.refused,
+                dropped: ledger.dropped,
+                commits: ledger.commits,
+                write_errors: ledger.write_errors,
+            },
+            telemetry: Written {
+                dropped: telemetry.dropped,
+                commits: telemetry.commits,
+                write_errors: telemetry.write_errors,
+                ..Written::default()
+            },
+        }
     }
 
     fn chart(&self, chart: Chart) -> BoxFuture<'static, Result<Vec<u8>, Problem>> {

@@ -1,10 +1,11 @@
-//! Calls that have ended, as everybody but the ledger hears of them. Whoever writes calls down
-//! (the gateway's adapter, the ingest) tells each once; none of it waits.
+//! What is written down, as everybody but the ledger hears of it: the counters of `/metrics`, and whoever
+//! looks. Whoever writes down (the gateway's adapters, the ingest) tells each once; none of it waits.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cockpit_model::{Call, EventBody};
+use cockpit_metering::counters::Counters;
+use cockpit_model::{Call, EventBody, Report};
 use cockpit_telemetry::Bus;
 
 /// More single calls are not told in one event.
@@ -13,6 +14,7 @@ const NEWEST: usize = 50;
 /// See the module.
 pub(super) struct Ended {
     bus: Bus,
+    counters: Mutex<Counters>,
     lately: Mutex<Lately>,
 }
 
@@ -28,12 +30,14 @@ impl Ended {
     pub(super) fn new(bus: Bus) -> Self {
         Self {
             bus,
+            counters: Mutex::default(),
             lately: Mutex::default(),
         }
     }
 
-    /// A call has ended. Costs a copy of it, and that only while somebody looks.
+    /// A call has ended, and is written down. It is copied only while somebody looks.
     pub(super) fn note(&self, call: &Call) {
+        self.counters().call(call);
         if self.bus.readers() <= super::follow::OWN_READERS {
             return;
         }
@@ -46,6 +50,21 @@ impl Ended {
         lately.newest.push_back(call);
     }
 
+    /// Something else was noticed or reported, and is written down.
+    pub(super) fn note_report(&self, report: &Report) {
+        self.counters().report(report);
+    }
+
+    /// Somebody was not let in.
+    pub(super) fn note_refused(&self, code: &str, count: u64) {
+        self.counters().refused(code, count);
+    }
+
+    /// What has been counted since the engine began.
+    pub(super) fn counted(&self) -> Counters {
+        self.counters().clone()
+    }
+
     /// What ended since this was last asked; `None` when nothing did. Asked once a second.
     pub(super) fn told(&self) -> Option<EventBody> {
         let Lately { ended, newest } = std::mem::take(&mut *self.lately());
@@ -53,6 +72,11 @@ impl Ended {
             ended,
             newest: newest.into_iter().rev().collect(),
         })
+    }
+
+    fn counters(&self) -> MutexGuard<'_, Counters> {
+        // The same holds.
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lately(&self) -> MutexGuard<'_, Lately> {
@@ -109,6 +133,7 @@ mod tests {
         let _own = bus.subscribe(None);
         ended.note(&call(0));
         assert!(ended.told().is_none(), "nobody looks");
+        assert_eq!(ended.counted().targets().len(), 1, "but it counts");
 
         let _reader = bus.subscribe(None);
         assert!(ended.told().is_none(), "nothing ended");

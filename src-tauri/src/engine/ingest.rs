@@ -114,15 +114,8 @@ impl Engine {
 
 /// Resolves once they are on the disk.
 async fn keep(engine: &Engine, records: Vec<Record>) -> Result<Vec<Kept>, NotKept> {
-    // What a person may have to be told of; kept aside, because the ledger takes the records.
-    let reports: Vec<_> = records
-        .iter()
-        .enumerate()
-        .filter_map(|(place, record)| match record {
-            Record::Report(report) => Some((place, report.clone())),
-            Record::Call(_) => None,
-        })
-        .collect();
+    // Kept aside, because the ledger takes the records.
+    let aside = records.clone();
     let acks = engine.ledger.ingest(records).await;
     let acks = acks.map_err(|error| NotKept {
         why: error.to_string(),
@@ -131,11 +124,18 @@ async fn keep(engine: &Engine, records: Vec<Record>) -> Result<Vec<Kept>, NotKep
     let notices: Vec<Notice> = {
         let mut told = whole(&engine.notices);
         let now = Instant::now();
-        reports
-            .iter()
-            .filter(|(place, _)| new(*place))
-            .filter_map(|(_, report)| told.kept(report, now))
-            .collect()
+        let kept = aside.iter().enumerate().filter(|(place, _)| new(*place));
+        kept.filter_map(|(_, record)| match record {
+            Record::Report(report) => {
+                engine.ended.note_report(report);
+                told.kept(report, now)
+            }
+            Record::Call(call) => {
+                engine.ended.note(call);
+                None
+            }
+        })
+        .collect()
     };
     engine.tell(notices);
     let kept = acks.into_iter().map(|ack| match ack {

@@ -119,13 +119,17 @@ async fn begin(engine: &Arc<Engine>, spec: &TrafficSpec) -> Result<Open, String>
     let told = Told {
         bus: engine.bus.clone(),
         telemetry: engine.telemetry.clone(),
+        ended: Arc::clone(&engine.ended),
     };
     let parts = cockpit_gateway::Parts {
         calls: Arc::new(Written {
             ledger: engine.ledger.clone(),
             ended: Arc::clone(&engine.ended),
         }),
-        findings: Arc::new(Found(engine.ledger.clone())),
+        findings: Arc::new(Found {
+            ledger: engine.ledger.clone(),
+            ended: Arc::clone(&engine.ended),
+        }),
         standing: Arc::new(Seen(Arc::downgrade(engine))),
         secrets: Arc::new(Kept(Arc::downgrade(engine))),
         events: Arc::new(told),
@@ -187,21 +191,29 @@ impl Calls for Written {
     }
 }
 
-struct Found(Ledger);
+struct Found {
+    ledger: Ledger,
+    ended: Arc<Ended>,
+}
 
 impl Findings for Found {
     fn report(&self, report: Report) {
-        self.0.note(report);
+        self.ended.note_report(&report);
+        self.ledger.note(report);
     }
 }
 
 struct Told {
     bus: cockpit_telemetry::Bus,
     telemetry: cockpit_store::Telemetry,
+    ended: Arc<Ended>,
 }
 
 impl Events for Told {
     fn publish(&self, body: EventBody) {
+        if let EventBody::Refused { code, count, .. } = &body {
+            self.ended.note_refused(code, *count);
+        }
         publish(&self.bus, &self.telemetry, body);
     }
 }

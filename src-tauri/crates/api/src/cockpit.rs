@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use cockpit_metering::counters::Counters;
 use cockpit_model::host::HostView;
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::usage::{Dimension, Usage};
@@ -104,6 +105,9 @@ pub trait Cockpit: Send + Sync + 'static {
     /// Closes a breaker by hand; [`cockpit_model::Code::NotFound`] where there is no such one.
     fn reset_breaker(&self, provider: &str, model: &str) -> Result<(), Problem>;
 
+    /// What has been counted since the engine began. Never waits.
+    fn counted(&self) -> Counted;
+
     /// A chart for a report.
     fn chart(&self, chart: Chart) -> BoxFuture<'static, Result<Vec<u8>, Problem>>;
 
@@ -118,6 +122,34 @@ pub trait Cockpit: Send + Sync + 'static {
 
     /// Turns starting at login on or off.
     fn set_login_item(&self, on: bool) -> BoxFuture<'static, Result<LoginItem, Problem>>;
+}
+
+/// What has been counted since the engine began; all of it only grows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Counted {
+    /// Requests to models, and reports.
+    pub counters: Counters,
+    /// What became of them on their way to the disk.
+    pub ledger: Written,
+    /// The same of samples and events.
+    pub telemetry: Written,
+}
+
+/// How the writer of a database is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    /// Records that were written.
+    pub accepted: u64,
+    /// Records that were there already.
+    pub duplicates: u64,
+    /// Records that cannot be accounted for.
+    pub refused: u64,
+    /// What was not kept.
+    pub dropped: u64,
+    /// Groups that were written.
+    pub commits: u64,
+    /// Groups that could not be, at first.
+    pub write_errors: u64,
 }
 
 /// What of usage is asked for.

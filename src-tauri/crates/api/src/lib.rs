@@ -36,7 +36,8 @@ mod ui;
 
 pub use access::Access;
 pub use cockpit::{
-    CallsAsked, Chart, ChartFormat, ChartKind, Cockpit, Found, Live, LoginItem, Plan, UsageAsked,
+    CallsAsked, Chart, ChartFormat, ChartKind, Cockpit, Counted, Found, Live, LoginItem, Plan,
+    UsageAsked, Written,
 };
 pub use door::{serve_tcp, serve_unix};
 pub use openapi::document as openapi_document;

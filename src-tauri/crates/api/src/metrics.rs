@@ -3,24 +3,39 @@
 //! Names follow its conventions: base units (seconds, bytes, ratios), `_total` on what only grows.
 //! What is not known is left out; it is never a zero.
 
-use std::fmt::Write;
+mod exposition;
+mod traffic;
 
 use cockpit_model::host::{HostSample, Pressure};
 use cockpit_model::verdict::ConfigState;
-use cockpit_model::{Service, Status, VerdictState};
+use cockpit_model::{BreakerView, GatewayView, Service, Status, VerdictState};
+
+use self::exposition::Exposition;
+use crate::cockpit::Counted;
 
 /// The format's content type.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Writes all families: the cockpit's own, each service's, the machine's.
-pub(crate) fn encode(status: &Status, services: &[Service], host: Option<&HostSample>) -> String {
+/// What the figures are made of.
+pub(crate) struct Source<'a> {
+    pub(crate) status: &'a Status,
+    pub(crate) services: &'a [Service],
+    pub(crate) host: Option<&'a HostSample>,
+    pub(crate) counted: &'a Counted,
+    pub(crate) gateway: &'a GatewayView,
+    pub(crate) breakers: &'a [BreakerView],
+}
+
+/// Writes all families: the cockpit's own, each service's, requests to models, the machine's.
+pub(crate) fn encode(source: &Source<'_>) -> String {
     let mut out = Exposition::default();
-    cockpit(&mut out, status);
-    service_families(&mut out, services);
-    if let Some(host) = host {
+    cockpit(&mut out, source.status);
+    service_families(&mut out, source.services);
+    traffic::traffic(&mut out, source.counted, source.gateway, source.breakers);
+    if let Some(host) = source.host {
         machine(&mut out, host);
     }
-    out.0
+    out.text()
 }
 
 fn cockpit(out: &mut Exposition, status: &Status) {
@@ -287,49 +302,4 @@ fn machine(out: &mut Exposition, host: &HostSample) {
         "What the cockpit itself costs, engine and shims.",
         host.cockpit.memory_bytes as f64,
     );
-}
-
-/// A text of families, each with its help, its type and its samples.
-#[derive(Default)]
-struct Exposition(String);
-
-impl Exposition {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn single(&mut self, name: &str, help: &str, value: f64) {
-        self.family(name, "gauge", help);
-        self.sample(name, &[], value);
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
-        self.0.push_str(name);
-        for (i, (label, text)) in labels.iter().enumerate() {
-            self.0.push(if i == 0 { '{' } else { ',' });
-            self.0.push_str(label);
-            self.0.push_str("=\"");
-            for c in text.chars() {
-                match c {
-                    '\\' => self.0.push_str("\\\\"),
-                    '"' => self.0.push_str("\\\""),
-                    '\n' => self.0.push_str("\\n"),
-                    c => self.0.push(c),
-                }
-            }
-            self.0.push('"');
-        }
-        if !labels.is_empty() {
-            self.0.push('}');
-        }
-        // The format's words for what is not finite; Rust's own are `inf` and `-inf`.
-        let _ = if value == f64::INFINITY {
-            writeln!(self.0, " +Inf")
-        } else if value == f64::NEG_INFINITY {
-            writeln!(self.0, " -Inf")
-        } else {
-            writeln!(self.0, " {value}")
-        };
-    }
 }

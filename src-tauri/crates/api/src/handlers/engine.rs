@@ -41,11 +41,14 @@ pub(crate) async fn status(State(app): State<App>) -> Json<Status> {
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
     // A machine that cannot be sampled leaves its figures out; it is not a reason to show none.
     let host = app.cockpit.host(Duration::from_secs(1), 1).await;
-    let text = metrics::encode(
-        &app.cockpit.status(),
-        &app.cockpit.services(),
-        host.as_ref().ok().map(|view| &view.now),
-    );
+    let text = metrics::encode(&metrics::Source {
+        status: &app.cockpit.status(),
+        services: &app.cockpit.services(),
+        host: host.as_ref().ok().map(|view| &view.now),
+        counted: &app.cockpit.counted(),
+        gateway: &app.cockpit.gateway(),
+        breakers: &app.cockpit.breakers(),
+    });
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 

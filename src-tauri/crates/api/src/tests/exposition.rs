@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cockpit_model::GatewayView;
+
 use super::{Entry, fake, sample};
+use crate::Counted;
+use crate::metrics::{Source, encode};
 
 /// `name{labels}` → value; panics on what the format does not allow.
 fn read(text: &str) -> BTreeMap<String, f64> {
@@ -29,10 +33,16 @@ fn read(text: &str) -> BTreeMap<String, f64> {
             name.bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
         );
-        assert_eq!(name, current, "samples stand below their own type");
-        assert!(!finished.contains(name));
+        let part = |of: &str| name.strip_prefix(current.as_str()) == Some(of);
+        let kind = &typed[&current];
+        let belongs = match kind.as_str() {
+            "histogram" => part("_bucket") || part("_sum") || part("_count"),
+            "summary" => part("_sum") || part("_count"),
+            _ => part(""),
+        };
+        assert!(belongs, "{name} stands below {current}");
+        assert!(!finished.contains(&current));
         let (series, value) = line.rsplit_once(' ').unwrap();
-        let kind = &typed[name];
         assert_eq!(
             kind == "counter",
             name.ends_with("_total"),
@@ -95,6 +105,44 @@ async fn every_figure_is_there_in_base_units() {
         ("cockpit_config_valid", 0.0),
         ("cockpit_services_ready", 2.0),
         ("cockpit_own_memory_bytes", 7.0),
+        (
+            "gen_ai_client_operation_duration_seconds_bucket{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"openai\",gen_ai_request_model=\"gpt-4o\",error_type=\"provider_stream_cut\",le=\"0.16\"}",
+            1.0,
+        ),
+        (
+            "gen_ai_client_operation_duration_seconds_bucket{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"openai\",gen_ai_request_model=\"gpt-4o\",error_type=\"provider_stream_cut\",le=\"+Inf\"}",
+            1.0,
+        ),
+        (
+            "gen_ai_client_operation_time_to_first_chunk_seconds_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"openai\",gen_ai_request_model=\"gpt-4o\"}",
+            0.02025,
+        ),
+        (
+            "gen_ai_client_token_usage_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"openai\",gen_ai_request_model=\"gpt-4o\",gen_ai_token_type=\"output\"}",
+            34.0,
+        ),
+        (
+            "cockpit_calls_total{provider=\"openai\",model=\"gpt-4o\",source=\"gateway\",outcome=\"error\"}",
+            1.0,
+        ),
+        (
+            "cockpit_call_attempts_total{provider=\"openai\",model=\"gpt-4o\"}",
+            2.0,
+        ),
+        (
+            "cockpit_call_fallbacks_total{provider=\"openai\",model=\"gpt-4o\"}",
+            1.0,
+        ),
+        ("cockpit_reports_total{type=\"task\",ok=\"true\"}", 1.0),
+        (
+            "cockpit_gateway_refused_total{code=\"caller_unknown_key\"}",
+            3.0,
+        ),
+        (
+            "cockpit_breaker_state{provider=\"openai\",model=\"gpt-4o\",state=\"half_open\"}",
+            1.0,
+        ),
+        ("cockpit_ledger_records_total{result=\"accepted\"}", 2.0),
     ] {
         let found = samples
             .get(series)
@@ -112,10 +160,31 @@ fn what_is_not_known_is_left_out_and_never_zero() {
     service.instances[0].cpu_percent = None;
     service.instances[0].memory_bytes = None;
     service.probe = None;
-    let text = crate::metrics::encode(&sample::status(), &[service], None);
+    let (counted, gateway) = (Counted::default(), GatewayView::default());
+    let source = Source {
+        status: &sample::status(),
+        services: &[service],
+        host: None,
+        counted: &counted,
+        gateway: &gateway,
+        breakers: &[],
+    };
+    let text = encode(&source);
     read(&text);
-    for absent in ["cpu_ratio", "memory_bytes", "probe_duration", "host"] {
+    for absent in [
+        "cpu_ratio",
+        "memory_bytes",
+        "probe_duration",
+        "host",
+        "gen_ai",
+        "breaker",
+        "budget",
+        "gateway_open",
+    ] {
         assert!(!text.contains(absent), "{absent} in {text}");
     }
-    read(&crate::metrics::encode(&sample::status(), &[], None));
+    read(&encode(&Source {
+        services: &[],
+        ..source
+    }));
 }

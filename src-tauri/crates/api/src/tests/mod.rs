@@ -39,7 +39,8 @@ use tower::ServiceExt;
 
 use crate::door::Door;
 use crate::{
-    CallsAsked, Chart, ChartFormat, Cockpit, Live, LoginItem, Plan, SignIn, Ui, UsageAsked, router,
+    CallsAsked, Chart, ChartFormat, Cockpit, Counted, Live, LoginItem, Plan, SignIn, Ui,
+    UsageAsked, router,
 };
 
 pub(crate) const TOKEN: &str = "s3cret-t0ken";
@@ -237,6 +238,10 @@ impl Cockpit for Fake {
             return Err(Problem::new(Code::NotFound, "there is no such breaker"));
         }
         Ok(())
+    }
+
+    fn counted(&self) -> Counted {
+        sample::counted()
     }
 
     fn chart(&self, chart: Chart) -> BoxFuture<'static, Result<Vec<u8>, Problem>> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cockpit_metering::counters::Counters;
 use cockpit_model::gateway::{BudgetView, GatewayProvider, GatewayRoute, GatewayView, WaitingRoom};
 use cockpit_model::host::{
     Cost, Cpu, Disk, Gpu, HostSample, HostView, Memory, Network, Pressure, Process, Series, Split,
@@ -12,11 +13,11 @@ use cockpit_model::usage::{Business, Group, Point, Security, Totals, Usage, Usag
 use cockpit_model::verdict::{ConfigError, ConfigState, ConfigStatus, Counts, EngineInfo};
 use cockpit_model::{
     Action, BreakerState, BreakerView, Call, CallSource, Detail, Event, EventBody, Exit,
-    HealthTick, Instance, InstanceState, Mark, Operation, Outcome, Owner, ProbeView, Service,
-    Status, Timestamp, Usd, Verdict, VerdictState,
+    HealthTick, Instance, InstanceState, Mark, Operation, Outcome, Owner, ProbeView, Report,
+    ReportKind, Service, Status, Timestamp, Usd, Verdict, VerdictState,
 };
 
-use crate::{Found, Plan};
+use crate::{Counted, Found, Plan, Written};
 
 pub(crate) fn at() -> Timestamp {
     "2026-01-02T03:04:05.678Z".parse().unwrap()
@@ -442,5 +443,31 @@ pub(crate) fn gateway() -> GatewayView {
             reserved_usd: Usd::ZERO,
             renews_at: at(),
         }],
+    }
+}
+
+/// One call, one task and three refusals, counted.
+pub(crate) fn counted() -> Counted {
+    let mut counters = Counters::default();
+    counters.call(&call());
+    counters.report(&Report {
+        id: "t1".into(),
+        kind: ReportKind::Task,
+        at: at(),
+        user: None,
+        agent: None,
+        key: None,
+        ok: Some(true),
+        score: None,
+        body: "{}".into(),
+    });
+    counters.refused("caller_unknown_key", 3);
+    Counted {
+        counters,
+        ledger: Written {
+            accepted: 2,
+            ..Written::default()
+        },
+        telemetry: Written::default(),
     }
 }
