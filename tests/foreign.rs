@@ -12,50 +12,13 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use cockpit_model::service::Owner;
 use cockpit_model::{Action, Code, InstanceState};
 use serde_json::{Value, json};
-use support::{Cockpit, PATIENCE, exe, free_port, is_alive, pid, script};
-use tokio::process::{Child, Command};
-
-/// A double that somebody started by hand, under a name of their choice.
-struct Foreign {
-    child: Child,
-    pid: u32,
-    _bin: tempfile::TempDir,
-}
-
-impl Foreign {
-    async fn start(name: &str, double: &str, port: u16) -> Self {
-        let bin = tempfile::tempdir().unwrap();
-        let program = bin.path().join(name);
-        symlink(exe(), &program).unwrap();
-        let child = Command::new(&program)
-            .args(["simulate", double, "--port", &port.to_string()])
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let answers = async {
-            while tokio::net::TcpStream::connect(("127.0.0.1", port))
-                .await
-                .is_err()
-            {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, answers)
-            .await
-            .expect("the double listens");
-        Self {
-            pid: child.id().unwrap(),
-            child,
-            _bin: bin,
-        }
-    }
-}
+use support::{Cockpit, Foreign, PATIENCE, exe, free_port, is_alive, pid, script};
 
 fn ollama(port: u16) -> String {
     format!(

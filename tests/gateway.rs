@@ -12,7 +12,7 @@ mod support;
 
 use std::pin::pin;
 
-use cockpit_model::{BreakerView, Problem};
+use cockpit_model::{BreakerView, InstanceState, Problem, VerdictState};
 use futures_util::{Stream, StreamExt as _};
 use serde_json::{Value, json};
 use studio_cockpit::cli::client::Message;
@@ -292,4 +292,92 @@ async fn the_gateway_follows_a_saved_configuration() {
         services.iter().map(|one| one.instances[0].pid).collect()
     };
     assert_eq!(pids(&before), pids(&after));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_answers_its_probe_but_fails_requests_is_shown_as_degraded() {
+    let stack = Stack::start().await;
+    let fails = async |model: &str| {
+        // Five in a row, retries included.
+        for _ in 0..2 {
+            assert_eq!(stack.ask(model, "ada").await.status(), 500);
+        }
+    };
+    fails("ollama/llama3.2!500").await;
+    let ollama = stack
+        .cockpit
+        .wait_for("ollama", "degraded", |one| {
+            one.state == InstanceState::Degraded
+        })
+        .await;
+    for word in ["answers its probe", "llama3.2!500", "failed"] {
+        assert!(ollama.cause.contains(word), "{}", ollama.cause);
+    }
+    assert!(ollama.instances[0].state.is_ready(), "its probe passes");
+    let status = stack.cockpit.status().await;
+    assert_eq!(status.verdict.state, VerdictState::Degraded);
+    // Its other models are asked all the same.
+    assert_eq!(stack.ask("ollama/llama3.2", "ada").await.status(), 200);
+
+    // Started anew, what its former process did says nothing of it.
+    stack.cockpit.act("ollama", "restart").await;
+    stack.cockpit.wait_ready("ollama").await;
+    fails("ollama/llama3.2!500").await;
+    let degraded = |one: &cockpit_model::Service| one.state == InstanceState::Degraded;
+    stack
+        .cockpit
+        .wait_for("ollama", "degraded again", degraded)
+        .await;
+    let client = stack.cockpit.client();
+    let reset = "/api/breakers/ollama/llama3.2!500/reset";
+    client.post::<Value>(reset, &json!({})).await.unwrap();
+    stack.cockpit.wait_ready("ollama").await;
+
+    // A vendor is no service: the verdict says who fails, and who goes on.
+    fails("openai/gpt-4o!500").await;
+    let verdict = async {
+        loop {
+            let verdict = stack.cockpit.status().await.verdict;
+            if verdict.state == VerdictState::Degraded && verdict.summary.contains("openai") {
+                return verdict;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let verdict = tokio::time::timeout(support::PATIENCE, verdict)
+        .await
+        .expect("the verdict names the vendor");
+    assert_eq!(verdict.summary, "openai fails requests");
+    assert!(
+        verdict
+            .cause
+            .contains("`chat` goes on with ollama/llama3.2"),
+        "{}",
+        verdict.cause
+    );
+    let client = stack.cockpit.client();
+    let reset = "/api/breakers/openai/gpt-4o!500/reset";
+    client.post::<Value>(reset, &json!({})).await.unwrap();
+    let well = async {
+        while stack.cockpit.status().await.verdict.state != VerdictState::Well {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, well)
+        .await
+        .expect("all is well again");
+    // Each turn was told once.
+    let events = stack.get("/api/events?limit=500").await;
+    let turns = events.as_array().unwrap().iter();
+    let turns: Vec<_> = turns
+        .filter(|event| event["type"] == "provider")
+        .map(|event| (event["provider"].clone(), event["to"].clone()))
+        .collect();
+    let of = |name: &str, to: &str| {
+        let turn = (json!(name), json!(to));
+        turns.iter().filter(|one| **one == turn).count()
+    };
+    assert_eq!(of("ollama", "degraded"), 2, "{turns:?}");
+    assert_eq!(of("openai", "degraded"), 1, "{turns:?}");
+    assert_eq!(turns.len(), 6, "{turns:?}");
 }

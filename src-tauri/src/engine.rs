@@ -14,9 +14,11 @@ mod adapters;
 mod charts;
 mod cockpit;
 mod demo;
+mod doors;
 mod ended;
 mod folder;
 mod follow;
+mod health;
 mod ingest;
 mod pulse;
 mod reload;
@@ -118,12 +120,14 @@ struct Engine {
     ledger: Ledger,
     /// Who else hears of them.
     ended: Arc<ended::Ended>,
-    /// The open gateway. Held while it is opened or closed.
-    traffic: tokio::sync::Mutex<Option<traffic::Open>>,
+    /// The gateway and where it listens. Held while doors are opened or closed.
+    traffic: tokio::sync::Mutex<Option<doors::Open>>,
     /// The same, for questions that must not wait.
     gateway: Mutex<Option<Gateway>>,
-    /// Why it is not open although it should be.
-    gateway_trouble: Mutex<Option<String>>,
+    /// Where it listens, or why not.
+    doors: Mutex<Vec<doors::Door>>,
+    /// Providers whose requests fail.
+    failing: Mutex<Vec<health::Failing>>,
     /// What of the reports was told lately.
     notices: Mutex<Notices>,
     adapters: adapters::Adapters,
@@ -185,7 +189,7 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
     let tasks = [
         tokio::spawn(follow::run(Arc::clone(&engine), stopping.clone())),
         tokio::spawn(reload::watch(Arc::clone(&engine), mark, stopping.clone())),
-        tokio::spawn(traffic::watch(Arc::clone(&engine), stopping.clone())),
+        tokio::spawn(doors::watch(Arc::clone(&engine), stopping.clone())),
         tokio::spawn(ingest::watch(Arc::clone(&engine), stopping.clone())),
     ];
     let mut taking_up = pin!(async {
@@ -220,7 +224,7 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
         .settings()
         .as_ref()
         .and_then(|config| config.traffic.clone());
-    traffic::obey(&engine, spec.as_ref()).await;
+    doors::obey(&engine, spec.as_ref()).await;
     let ending = engine.ended(options.stop_services_on_exit).await;
     tracing::info!(stop_services = ending.stop_services, "the engine ends");
 
@@ -231,7 +235,7 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
             () = signalled() => supervisor.shutdown(false).await,
         }
     }
-    traffic::end(&engine).await;
+    doors::end(&engine).await;
     stopping.cancel();
     for task in doors.into_iter().chain(tasks) {
         let _ = task.await;
@@ -287,7 +291,8 @@ fn open(
         ledger,
         traffic: tokio::sync::Mutex::new(None),
         gateway: Mutex::new(None),
-        gateway_trouble: Mutex::new(None),
+        doors: Mutex::default(),
+        failing: Mutex::default(),
         notices: Mutex::default(),
         supervisor: OnceLock::new(),
         config: Mutex::new(ConfigStatus {
@@ -418,11 +423,6 @@ impl Engine {
 
     fn config(&self) -> MutexGuard<'_, ConfigStatus> {
         whole(&self.config)
-    }
-
-    fn show_gateway(&self, gateway: Option<Gateway>, trouble: Option<String>) {
-        *whole(&self.gateway) = gateway;
-        *whole(&self.gateway_trouble) = trouble;
     }
 
     fn settings(&self) -> MutexGuard<'_, Option<Arc<Config>>> {

@@ -477,3 +477,39 @@ pub fn pid(service: &Service) -> u32 {
 pub fn lines(child: &mut Child) -> tokio::io::Lines<BufReader<tokio::process::ChildStdout>> {
     BufReader::new(child.stdout.take().unwrap()).lines()
 }
+
+/// A double that somebody started by hand, under a name of their choice.
+pub struct Foreign {
+    pub child: Child,
+    pub pid: u32,
+    _bin: tempfile::TempDir,
+}
+
+impl Foreign {
+    pub async fn start(name: &str, double: &str, port: u16) -> Self {
+        let bin = tempfile::tempdir().unwrap();
+        let program = bin.path().join(name);
+        std::os::unix::fs::symlink(exe(), &program).unwrap();
+        let child = Command::new(&program)
+            .args(["simulate", double, "--port", &port.to_string()])
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let answers = async {
+            while tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .is_err()
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, answers)
+            .await
+            .expect("the double listens");
+        Self {
+            pid: child.id().unwrap(),
+            child,
+            _bin: bin,
+        }
+    }
+}

@@ -61,7 +61,7 @@ impl Engine {
         let telemetry = telemetry.map(|why| {
             format!("telemetry.db is not in use, and no history is kept meanwhile: {why}")
         });
-        let closed = whole(&self.gateway_trouble).clone();
+        let closed = super::doors::trouble(self);
         let gateway = whole(&self.gateway).clone();
         let gateway = gateway.map(|gateway| gateway.trouble()).unwrap_or_default();
         let all = state.into_iter().chain(telemetry).chain(closed);
@@ -182,7 +182,19 @@ impl Cockpit for Door {
                 }));
             }
             // In a task of its own: a client that hangs up does not undo what has begun.
-            let acting = tokio::spawn(async move { supervisor.act(&name, action).await });
+            let acting = tokio::spawn(async move {
+                if action == Action::TakeOver
+                    && let Some(outcome) = super::doors::take_over(&engine, &name).await
+                {
+                    outcome?;
+                    return engine.known(&name);
+                }
+                let outcome = supervisor.act(&name, action).await;
+                if outcome.is_ok() {
+                    super::doors::retry(&engine).await;
+                }
+                outcome
+            });
             acting.await.unwrap_or_else(|error| {
                 Err(Problem::new(Code::Internal, "the action failed").detail(error.to_string()))
             })
@@ -293,8 +305,12 @@ impl Cockpit for Door {
                 Problem::new(Code::NotSupported, format!("{service} holds no models"))
                     .remedy("only services of kind `ollama` do")
             })?;
-            cockpit_presets::ollama::unload(spec, &model).await?;
-            let seen = engine.supervisor()?.inspect_now(&service).await;
+            let supervisor = engine.supervisor()?;
+            let spec = supervisor
+                .resolved(&service)
+                .unwrap_or_else(|| spec.clone());
+            cockpit_presets::ollama::unload(&spec, &model).await?;
+            let seen = supervisor.inspect_now(&service).await;
             seen.map_or_else(|| engine.known(&service), Ok)
         }
         .boxed()
@@ -347,17 +363,7 @@ impl Cockpit for Door {
     }
 
     fn gateway(&self) -> GatewayView {
-        let gateway = whole(&self.0.gateway).clone();
-        gateway.map_or_else(
-            || GatewayView {
-                listen: self.0.settings().as_ref().and_then(|config| {
-                    let traffic = config.traffic.as_ref();
-                    traffic.map(|traffic| traffic.listen)
-                }),
-                ..GatewayView::default()
-            },
-            |gateway| gateway.view(),
-        )
+        super::doors::view(&self.0)
     }
 
     fn reset_breaker(&self, provider: &str, model: &str) -> Result<(), Problem> {

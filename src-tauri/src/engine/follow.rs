@@ -39,6 +39,23 @@ pub(super) async fn run(engine: Arc<Engine>, stopping: CancellationToken) {
                 judge(&engine, false);
                 awake.follow(&engine).await;
             }
+            EventBody::Provider { .. } => judge(&engine, false),
+            EventBody::Breaker { .. } => {
+                super::health::follow(&engine);
+                judge(&engine, false);
+            }
+            EventBody::InstanceStarted {
+                service, adopted, ..
+            } => {
+                let gateway = whole(&engine.gateway).clone();
+                if let Some(gateway) = gateway.filter(|_| !adopted) {
+                    gateway.renewed(&service);
+                }
+                super::doors::on_process(&engine, &service).await;
+            }
+            EventBody::InstanceState { service, .. } | EventBody::InstanceExit { service, .. } => {
+                super::doors::on_process(&engine, &service).await;
+            }
             EventBody::ServiceDown { service, cause } => {
                 cockpit_platform::notify::notify(&format!("{service} is down"), &cause);
             }
@@ -64,12 +81,8 @@ pub(super) async fn run(engine: Arc<Engine>, stopping: CancellationToken) {
                     &body,
                 );
             }
-            EventBody::InstanceState { .. }
-            | EventBody::InstanceExit { .. }
-            | EventBody::InstanceStarted { .. }
-            | EventBody::Status { .. }
+            EventBody::Status { .. }
             | EventBody::Host { .. }
-            | EventBody::Breaker { .. }
             | EventBody::Budget { .. }
             | EventBody::Refused { .. }
             | EventBody::Pii { .. }
@@ -86,7 +99,8 @@ fn judge(engine: &Engine, tell: bool) {
         .get()
         .map(cockpit_supervisor::Supervisor::services)
         .unwrap_or_default();
-    let mut verdict = Verdict::of(&services, Timestamp::now());
+    let gateway = super::doors::view(engine);
+    let mut verdict = Verdict::of(&services, Timestamp::now()).with_traffic(&gateway);
     let changed = {
         let mut held = whole(&engine.verdict);
         if let Some(before) = held.as_ref()

@@ -86,6 +86,7 @@ async fn put_in_force(engine: &Arc<Engine>, config: Arc<Config>) {
         },
         Some(supervisor) => {
             engine.adapters.obey(&config);
+            super::doors::let_go(engine, config.traffic.as_ref()).await;
             match supervisor.apply(config.services.clone()).await {
                 Ok(changes) => describe(&changes),
                 Err(error) => {
@@ -94,7 +95,7 @@ async fn put_in_force(engine: &Arc<Engine>, config: Arc<Config>) {
             }
         }
     };
-    super::traffic::obey(engine, config.traffic.as_ref()).await;
+    super::doors::obey(engine, config.traffic.as_ref()).await;
     let mut warnings = config.warnings.clone();
     if super::OpenedWith::of(&config) != engine.opened_with {
         warnings.push(ConfigError {

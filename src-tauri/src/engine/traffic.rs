@@ -1,7 +1,5 @@
-//! The gateway in the engine: opened, closed and given its settings as the configuration says, and what
-//! it needs of the other parts.
+//! What the gateway needs of the other parts of the engine.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -13,109 +11,12 @@ use cockpit_resilience::budget::Each;
 use cockpit_store::{Ledger, UsageQuery};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use super::ended::Ended;
-use super::{Engine, publish, whole};
+use super::{Engine, publish};
 
-/// The open gateway.
-pub(super) struct Open {
-    pub(super) gateway: Gateway,
-    listen: SocketAddr,
-    stop: CancellationToken,
-    serving: JoinHandle<()>,
-}
-
-/// How often a port that somebody else has is tried again.
-const RETRY: Duration = Duration::from_secs(5);
-
-/// Does what the settings say: opens the gateway, gives it new settings, or closes it.
-pub(super) async fn obey(engine: &Arc<Engine>, spec: Option<&TrafficSpec>) {
-    let mut open = engine.traffic.lock().await;
-    let Some(spec) = spec else {
-        engine.show_gateway(None, None);
-        if let Some(open) = open.take() {
-            close(open).await;
-        }
-        return;
-    };
-    if let Some(open) = &*open
-        && open.listen == spec.listen
-    {
-        open.gateway.apply(spec.clone()).await;
-        return;
-    }
-    // The new one first: where it cannot open, the old one is better than none.
-    match begin(engine, spec).await {
-        Ok(opened) => {
-            engine.show_gateway(Some(opened.gateway.clone()), None);
-            if let Some(old) = open.replace(opened) {
-                close(old).await;
-            }
-        }
-        Err(message) => {
-            let told = whole(&engine.gateway_trouble).as_ref() == Some(&message);
-            let still = open.as_ref().map(|open| open.gateway.clone());
-            engine.show_gateway(still, Some(message.clone()));
-            if !told {
-                tracing::error!("{message}");
-                engine.publish(EventBody::Cockpit {
-                    level: "error".to_owned(),
-                    message,
-                });
-            }
-        }
-    }
-}
-
-/// Opens the gateway once what hindered it is gone, until told to stop.
-pub(super) async fn watch(engine: Arc<Engine>, stopping: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(RETRY) => {}
-            () = stopping.cancelled() => return,
-        }
-        if whole(&engine.gateway_trouble).is_some() {
-            let spec = engine
-                .settings()
-                .as_ref()
-                .and_then(|config| config.traffic.clone());
-            obey(&engine, spec.as_ref()).await;
-        }
-    }
-}
-
-/// Closes the gateway; answers under way are finished, within bounds.
-pub(super) async fn end(engine: &Engine) {
-    if let Some(open) = engine.traffic.lock().await.take() {
-        close(open).await;
-    }
-}
-
-async fn close(open: Open) {
-    open.stop.cancel();
-    let _ = open.serving.await;
-}
-
-async fn begin(engine: &Arc<Engine>, spec: &TrafficSpec) -> Result<Open, String> {
-    let listener = match TcpListener::bind(spec.listen).await {
-        Ok(listener) => listener,
-        Err(error) => {
-            let holder = cockpit_platform::ports::holder(spec.listen.port()).await;
-            let whose = holder.map_or_else(String::new, |holder| {
-                let pid = holder
-                    .pid
-                    .map_or_else(String::new, |pid| format!(" (pid {pid})"));
-                format!(": `{}`{pid} has the port", holder.name)
-            });
-            return Err(format!(
-                "the gateway cannot listen on {} ({error}){whose}; end that, or give the gateway another with `listen` under [gateway]",
-                spec.listen
-            ));
-        }
-    };
+/// A gateway with these settings; it listens nowhere yet.
+pub(super) async fn begin(engine: &Arc<Engine>, spec: &TrafficSpec) -> Result<Gateway, String> {
     let told = Told {
         bus: engine.bus.clone(),
         telemetry: engine.telemetry.clone(),
@@ -136,21 +37,9 @@ async fn begin(engine: &Arc<Engine>, spec: &TrafficSpec) -> Result<Open, String>
         spent: spent(engine.ledger.clone()).await,
         keys: Vec::new(),
     };
-    let gateway = Gateway::new(spec.clone(), parts)
+    Gateway::new(spec.clone(), parts)
         .await
-        .map_err(|error| error.to_string())?;
-    tracing::info!(listen = %spec.listen, providers = spec.providers.len(), "the gateway is open");
-    let stop = CancellationToken::new();
-    let serving = {
-        let (gateway, stop) = (gateway.clone(), stop.clone());
-        tokio::spawn(async move { gateway.serve(listener, stop.cancelled_owned()).await })
-    };
-    Ok(Open {
-        gateway,
-        listen: spec.listen,
-        stop,
-        serving,
-    })
+        .map_err(|error| error.to_string())
 }
 
 /// What was spent today and this month, so that a restart gives nobody a new budget.
@@ -224,7 +113,7 @@ struct Seen(Weak<Engine>);
 impl Standing for Seen {
     fn down(&self, service: &str) -> Option<String> {
         let engine = self.0.upgrade()?;
-        let service = engine.supervisor.get()?.service(service)?;
+        let service = engine.supervisor.get()?.standing(service)?;
         // A service that fails its readiness may still answer; the breaker knows whether it does.
         let answers = matches!(
             service.state,
@@ -237,6 +126,11 @@ impl Standing for Seen {
                 service.cause
             }
         })
+    }
+
+    fn port(&self, service: &str) -> Option<u16> {
+        let engine = self.0.upgrade()?;
+        engine.supervisor.get()?.standing(service)?.port
     }
 }
 

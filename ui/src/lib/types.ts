@@ -286,6 +286,14 @@ export type EventBody =
       cause: string;
     }
   | {
+      type: 'provider';
+      provider: string;
+      service: string | null;
+      from: ProviderState;
+      to: ProviderState;
+      cause: string;
+    }
+  | {
       type: 'budget';
       whose: string;
       period: string;
@@ -298,6 +306,9 @@ export type EventBody =
   | { type: 'pii'; call: string; found: string[]; action: string }
   | { type: 'calls'; ended: number; newest: Call[] }
   | { type: 'gap'; missed: number | null };
+
+/** Whether a provider answers. */
+export type ProviderState = 'ready' | 'degraded' | 'down' | 'unknown';
 
 /** Whether calls pass a circuit breaker. */
 export type BreakerState = 'closed' | 'open' | 'half_open';
@@ -435,10 +446,30 @@ export interface Gateway {
   /** `null` when none is configured. */
   listen: string | null;
   open: boolean;
+  /** Why it is not open, and what to do. */
+  cause: string | null;
+  /** Addresses of services that run behind it. */
+  fronts: { listen: string; service: string; open: boolean; cause: string | null }[];
   needs_key: boolean;
-  providers: { name: string; kind: string; service: string | null; room: WaitingRoom | null }[];
+  providers: GatewayProvider[];
   routes: { name: string; targets: string[] }[];
   budgets: Budget[];
+  /** What of its settings cannot be used, each with whom that shuts out. */
+  trouble: string[];
+}
+
+export interface GatewayProvider {
+  name: string;
+  kind: string;
+  base_url: string;
+  service: string | null;
+  /** What it answers costs nothing. */
+  local: boolean;
+  state: ProviderState;
+  /** Why it does not answer as it should; empty when it does. */
+  cause: string;
+  since: string | null;
+  room: WaitingRoom | null;
 }
 
 export type LogStream = 'stdout' | 'stderr' | 'cockpit';

@@ -203,10 +203,25 @@ export function gateway(over: Partial<Gateway> = {}): Gateway {
   return {
     listen: '127.0.0.1:11435',
     open: true,
+    cause: null,
+    fronts: [],
     needs_key: false,
-    providers: [{ name: 'openai', kind: 'openai', service: null, room: null }],
+    providers: [
+      {
+        name: 'openai',
+        kind: 'openai',
+        base_url: 'https://api.openai.com/v1',
+        service: null,
+        local: false,
+        state: 'ready',
+        cause: '',
+        since: null,
+        room: null,
+      },
+    ],
     routes: [{ name: 'chat', targets: ['openai/gpt-4o', 'ollama/llama3.2'] }],
     budgets: [],
+    trouble: [],
     ...over,
   };
 }

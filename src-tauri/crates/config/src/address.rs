@@ -36,7 +36,35 @@ impl Address {
         })
     }
 
-    fn ip(&self) -> Option<IpAddr> {
+    /// Where a URL leads, if it names a port or its scheme has one.
+    pub(crate) fn of_url(url: &str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let place = authority.rsplit_once('@').map_or(authority, |(_, at)| at);
+        let usual = if scheme.eq_ignore_ascii_case("https") {
+            443
+        } else {
+            80
+        };
+        Self::parse(place)
+            .or_else(|_| Self::parse(&format!("{place}:{usual}")))
+            .ok()
+    }
+
+    /// A port of this machine that nobody else reaches.
+    pub(crate) fn loopback(port: u16) -> Self {
+        Self {
+            host: Ipv4Addr::LOCALHOST.to_string(),
+            port,
+        }
+    }
+
+    /// What can be bound; none: a name that may stand for anything.
+    pub(crate) fn socket(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.ip()?, self.port))
+    }
+
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
         if self.host.eq_ignore_ascii_case("localhost") {
             return Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
         }

@@ -24,11 +24,11 @@ pub(crate) fn together(report: &Report<'_>, doors: &Doors<'_>, services: &[Place
     addresses(report, doors, services);
 }
 
-/// The address of a service with replicas is bound by the cockpit, not by the service.
+/// The address of a service with replicas, or behind the gateway, is bound by the cockpit, not by the service.
 fn balanced(report: &Report<'_>, allow_remote: bool, services: &[Placed]) {
     let shared = services
         .iter()
-        .filter(|service| service.spec.replicas > 1)
+        .filter(|service| service.spec.has_own_ports())
         .filter_map(|service| Some((service, service.listen.as_ref()?)));
     for (service, listen) in shared {
         if !allow_remote && !listen.value.is_loopback() {

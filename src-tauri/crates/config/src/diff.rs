@@ -111,6 +111,11 @@ fn compare(old: &ServiceSpec, new: &ServiceSpec) -> Option<Change> {
         ("logs", old.logs != new.logs, true),
         ("autostart", old.autostart != new.autostart, false),
         ("project", old.options.project != new.options.project, true),
+        (
+            "behind_gateway",
+            old.options.behind_gateway != new.options.behind_gateway,
+            true,
+        ),
         ("models", old.options.models != new.options.models, false),
         ("url", old.options.url != new.options.url, false),
         (

@@ -37,6 +37,8 @@ pub struct PlannedService {
     pub ready: String,
     /// What shows that it hangs, in words; null: nothing is asked.
     pub live: Option<String>,
+    /// Whether the gateway listens at its address, and it runs behind that on a port of its own.
+    pub behind_gateway: bool,
     /// How many instances.
     pub replicas: u16,
     /// What must be ready before it.
@@ -82,6 +84,9 @@ impl fmt::Display for Plan {
             write!(f, "{}. {} ({})", at + 1, service.name, service.kind)?;
             if let Some(listen) = &service.listen {
                 write!(f, " at {listen}")?;
+            }
+            if service.behind_gateway {
+                write!(f, ", where the gateway answers for it")?;
             }
             if service.replicas > 1 {
                 write!(f, ", {} instances", service.replicas)?;
@@ -133,14 +138,22 @@ fn gateway_words(traffic: &TrafficSpec) -> String {
         "one of the keys is needed:",
         traffic.keys.iter().map(|one| one.name.as_str()).collect(),
     );
-    format!("http://{}: {providers}{routes}{keys}", traffic.listen)
+    let fronts = traffic
+        .fronts
+        .iter()
+        .map(|front| format!(", and at {} for {}", front.listen, front.service))
+        .collect::<String>();
+    format!(
+        "http://{}{fronts}: {providers}{routes}{keys}",
+        traffic.listen
+    )
 }
 
 fn planned(spec: &ServiceSpec) -> PlannedService {
     // One instance has the service's own port; several have each another.
     let port = spec
         .listen_port()
-        .filter(|port| spec.replicas == 1 && *port != 0);
+        .filter(|port| !spec.has_own_ports() && *port != 0);
     let filled = |text: String| match port {
         Some(port) => text.replace("{port}", &port.to_string()),
         None => text,
@@ -168,6 +181,7 @@ fn planned(spec: &ServiceSpec) -> PlannedService {
             (None, _, _) => "when its own checks pass".to_owned(),
         },
         live: spec.live.as_ref().map(|probe| filled(probe_words(probe))),
+        behind_gateway: spec.options.behind_gateway,
         replicas: spec.replicas,
         depends_on: spec.depends_on.clone(),
         autostart: spec.autostart,

@@ -389,3 +389,63 @@ fn a_provider_that_is_written_out_knows_its_service() {
     let same = traffic.provider("same").unwrap();
     assert_eq!(same.service.as_deref(), Some("llm"), "by its address");
 }
+
+#[test]
+fn an_ollama_behind_the_gateway_leaves_its_address_to_it() {
+    let config = good(
+        "[services.ollama]\nkind = \"ollama\"\nlisten = \"127.0.0.1:11434\"\nbehind_gateway = true\n\
+         env = { OLLAMA_ORIGINS = \"https://notes.example, app://x\" }\n\
+         [providers.chat]\nkind = \"openai\"\nbase_url = \"http://localhost:11434/v1\"\n",
+    );
+    let ollama = &config.services[0];
+    assert!(ollama.has_own_ports());
+    assert_eq!(ollama.env["OLLAMA_HOST"], "127.0.0.1:{port}");
+    assert_eq!(ollama.listen.as_deref(), Some("127.0.0.1:11434"));
+    let traffic = config.traffic.as_ref().unwrap();
+    let front = &traffic.fronts[0];
+    assert_eq!(front.listen.to_string(), "127.0.0.1:11434");
+    assert_eq!(
+        (front.service.as_str(), front.provider.as_str()),
+        ("ollama", "ollama")
+    );
+    assert_eq!(front.origins, ["https://notes.example", "app://x"]);
+    // Whoever names its address means it, and must not end up at the gateway again.
+    for name in ["chat", "ollama"] {
+        let provider = traffic.provider(name).unwrap();
+        assert!(provider.behind_gateway, "{name}");
+        assert_eq!(provider.service.as_deref(), Some("ollama"));
+    }
+    assert_eq!(
+        traffic.provider("chat").unwrap().base_url,
+        "http://localhost:11434/v1"
+    );
+    let text = plan(&config);
+    assert!(
+        text.contains("http://127.0.0.1:11435, and at 127.0.0.1:11434 for ollama"),
+        "{text}"
+    );
+    assert!(text.contains("where the gateway answers for it"), "{text}");
+    assert!(
+        text.contains("GET http://127.0.0.1:{port}/api/version"),
+        "{text}"
+    );
+
+    // Into it and out of it, that one service restarts.
+    let before =
+        good("[gateway]\n[services.ollama]\nkind = \"ollama\"\n[services.a]\ncommand = \"a\"\n");
+    let after = good(
+        "[gateway]\n[services.ollama]\nkind = \"ollama\"\nbehind_gateway = true\n[services.a]\ncommand = \"a\"\n",
+    );
+    for (old, new) in [(&before, &after), (&after, &before)] {
+        let changes = diff(old, new);
+        assert_eq!(changes.changed.len(), 1, "{changes:?}");
+        assert!(changes.changed[0].restart);
+        assert!(changes.changed[0].settings.contains(&"behind_gateway"));
+    }
+    // Reachable from elsewhere, Ollama itself is not.
+    let open = good(
+        "[cockpit]\nallow_remote = true\n[services.ollama]\nkind = \"ollama\"\nlisten = \"0.0.0.0:11434\"\n\
+         behind_gateway = true\n",
+    );
+    assert_eq!(open.services[0].env["OLLAMA_HOST"], "127.0.0.1:{port}");
+}

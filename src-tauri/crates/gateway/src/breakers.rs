@@ -89,6 +89,20 @@ impl Breakers {
         reset.is_some()
     }
 
+    /// A provider was started anew: its breakers forget what the former one did.
+    pub(crate) fn renew(&self, provider: &str) {
+        let now = self.now();
+        let changed: Vec<_> = self
+            .all()
+            .iter_mut()
+            .filter(|(target, _)| target.provider == provider)
+            .filter_map(|(target, breaker)| Some((target.clone(), breaker.renew(now)?)))
+            .collect();
+        for (target, transition) in changed {
+            (self.changed)(&target, &transition);
+        }
+    }
+
     pub(crate) fn views(&self) -> Vec<BreakerView> {
         let now = self.now();
         let at = |since: Duration| self.began.checked_add(since).unwrap_or(self.began);

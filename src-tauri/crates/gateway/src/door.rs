@@ -41,10 +41,12 @@ const LARGEST_HEAD: usize = 64 << 10;
 /// How long answers under way may take once the engine stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
-/// Takes connections until `stop` resolves; answers under way are finished, within bounds.
+/// Takes connections until `stop` resolves; answers under way are finished, within bounds. `front`: the service
+/// whose address this is.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     listener: TcpListener,
+    front: Option<Arc<str>>,
     stop: impl Future<Output = ()> + Send,
 ) {
     let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
@@ -69,7 +71,13 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let serving = connection(Arc::clone(&shared), stream, peer.ip(), closing.clone());
+        let serving = connection(
+            Arc::clone(&shared),
+            stream,
+            peer.ip(),
+            front.clone(),
+            closing.clone(),
+        );
         connections.spawn(async move {
             serving.await;
             drop(slot);
@@ -88,6 +96,7 @@ async fn connection(
     shared: Arc<Shared>,
     stream: TcpStream,
     peer: IpAddr,
+    front: Option<Arc<str>>,
     closing: CancellationToken,
 ) {
     // A piece of an answer must not wait for the acknowledgement of the one before.
@@ -95,8 +104,8 @@ async fn connection(
         tracing::debug!(%error, "cannot turn off delayed sending");
     }
     let service = service_fn(move |request: Request<Incoming>| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(answer(shared, peer, request).await) }
+        let (shared, front) = (Arc::clone(&shared), front.clone());
+        async move { Ok::<_, Infallible>(answer(shared, peer, front, request).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -121,6 +130,7 @@ async fn connection(
 async fn answer(
     shared: Arc<Shared>,
     peer: IpAddr,
+    front: Option<Arc<str>>,
     request: Request<Incoming>,
 ) -> Response<Outgoing> {
     let started = Instant::now();
@@ -129,9 +139,27 @@ async fn answer(
     let anthropic = parts.headers.contains_key("anthropic-version");
     let endpoint = Endpoint::of(&parts.method, parts.uri.path(), anthropic);
     let protocol = endpoint.protocol;
+    let front = match front {
+        None => None,
+        Some(service) => match force.front(&service) {
+            Some(front) => Some(Arc::clone(front)),
+            None => {
+                return Refusal::new(
+                    "provider_unavailable",
+                    format!("`{service}` does not run behind the gateway any more; try again in a moment"),
+                )
+                .answer(protocol);
+            }
+        },
+    };
+    let allowed_hosts = &force.spec.allowed_hosts;
     let origin = parts.headers.get(ORIGIN).cloned();
     if parts.method == Method::OPTIONS && origin.is_some() {
-        return match gate::admit_page(&parts.headers, &force.spec.allowed_hosts) {
+        let admitted = match &front {
+            Some(front) => front.admit_page(&parts.headers, allowed_hosts),
+            None => gate::admit_page(&parts.headers, allowed_hosts),
+        };
+        return match admitted {
             Ok(()) => preflight(&parts.headers),
             Err(refusal) => {
                 shared.refused(peer, &refusal);
@@ -139,7 +167,10 @@ async fn answer(
             }
         };
     }
-    let admitted = gate::admit(&parts.headers, peer, &force.keys, &force.spec.allowed_hosts);
+    let admitted = match &front {
+        Some(front) => front.admit(&parts.headers, peer, &force.keys, allowed_hosts),
+        None => gate::admit(&parts.headers, peer, &force.keys, allowed_hosts),
+    };
     let caller = match admitted {
         Ok(caller) => caller,
         Err(refusal) => {
@@ -154,12 +185,13 @@ async fn answer(
         )
         .answer(protocol);
     }
-    let mut response = match endpoint.what {
-        What::Model(dialect) => {
+    let mut response = match (endpoint.what, front) {
+        (What::Model(dialect), front) => {
             let request = flow::Request {
                 shared,
                 force,
                 caller,
+                front,
                 parts,
                 protocol,
                 dialect,
@@ -167,8 +199,13 @@ async fn answer(
             };
             flow::answer(request, body).await
         }
-        What::Models => through::list(&shared, &force, &caller, protocol, &parts).await,
-        What::Other => through::pass(&shared, &force, &caller, protocol, parts, body)
+        (What::Models | What::Other, Some(front)) => {
+            through::pass_to(&shared, &front.provider, &caller, parts, body)
+                .await
+                .unwrap_or_else(|refusal| refusal.answer(protocol))
+        }
+        (What::Models, None) => through::list(&shared, &force, &caller, protocol, &parts).await,
+        (What::Other, None) => through::pass(&shared, &force, &caller, protocol, parts, body)
             .await
             .unwrap_or_else(|refusal| refusal.answer(protocol)),
     };

@@ -66,7 +66,8 @@ impl Endpoint {
 /// Whether a server may read the path as another than it looks: then nobody knows what is asked.
 pub(crate) fn is_ambiguous(method: &Method, path: &str) -> bool {
     // Names in the paths of questions may be escaped.
-    let escaped = path.contains('%') && method != Method::GET;
+    let asks = matches!(*method, Method::GET | Method::HEAD);
+    let escaped = path.contains('%') && !asks;
     let dots = path.split('/').any(|part| matches!(part, "." | ".."));
     escaped || dots || path.contains("//") || path.contains('\\')
 }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use cockpit_metering::wire::Dialect;
 use cockpit_model::traffic::{
-    KeySpec, ProviderKind, ProviderSpec, RouteSpec, Rules, Target, TrafficSpec,
+    FrontSpec, KeySpec, ProviderKind, ProviderSpec, RouteSpec, Rules, Target, TrafficSpec,
 };
 use hyper::Uri;
 use hyper::http::uri::{Authority, Scheme};
 
 use crate::endpoint::{Protocol, answers};
+use crate::front::Front;
 use crate::gate::{KeyHash, Keys, hash};
 use crate::refusal::Refusal;
-use crate::seams::Secrets;
+use crate::seams::{Secrets, Standing};
 
 /// See the module.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct InForce {
     pub(crate) keys: Keys,
     providers: Vec<Arc<Provider>>,
     routes: HashMap<String, Arc<RouteSpec>>,
+    /// Of the services that run behind the gateway.
+    fronts: HashMap<String, Arc<Front>>,
     /// What could not be read, for people.
     pub(crate) trouble: Vec<String>,
 }
@@ -31,11 +34,35 @@ pub(crate) struct InForce {
 pub(crate) struct Provider {
     pub(crate) spec: ProviderSpec,
     pub(crate) scheme: Scheme,
-    pub(crate) authority: Authority,
+    place: Place,
     /// The path of its base URL, without a slash at the end.
     pub(crate) path: String,
     pub(crate) key: ProviderKey,
 }
+
+/// The host and port a provider is asked at.
+enum Place {
+    /// Those of its base URL.
+    Fixed(Authority),
+    /// It runs behind the gateway: the port its service was given, which may be another after each start.
+    Behind {
+        service: String,
+        standing: Arc<dyn Standing>,
+    },
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fixed(authority) => write!(f, "Fixed({authority})"),
+            Self::Behind { service, .. } => write!(f, "Behind({service})"),
+        }
+    }
+}
+
+/// It is not known where a provider is, or what it is asked for cannot be written as an address.
+#[derive(Debug)]
+pub(crate) struct NoAddress;
 
 /// What a provider is shown.
 pub(crate) enum ProviderKey {
@@ -63,8 +90,31 @@ impl Provider {
         self.spec.kind == ProviderKind::Ollama || self.spec.service.is_some()
     }
 
+    fn authority(&self) -> Result<Authority, NoAddress> {
+        match &self.place {
+            Place::Fixed(authority) => Ok(authority.clone()),
+            Place::Behind { service, standing } => {
+                let port = standing.port(service).ok_or(NoAddress)?;
+                Authority::try_from(format!("127.0.0.1:{port}")).map_err(|_| NoAddress)
+            }
+        }
+    }
+
+    /// Its base URL for people: without the name and the password that one may hold.
+    pub(crate) fn shown(&self) -> String {
+        let Ok(authority) = self.authority() else {
+            return self.spec.base_url.clone();
+        };
+        let authority = authority.as_str();
+        let place = authority.rsplit_once('@').map_or(authority, |(_, at)| at);
+        format!("{}://{place}{}", self.scheme, self.path)
+    }
+
     /// Where it is asked for a path of a protocol.
-    pub(crate) fn uri(&self, path_and_query: &str) -> Result<Uri, hyper::http::Error> {
+    ///
+    /// # Errors
+    /// When there is no such place.
+    pub(crate) fn uri(&self, path_and_query: &str) -> Result<Uri, NoAddress> {
         // Ollama's own paths are beside its `/v1`, not beneath it.
         let base = match self.spec.kind {
             ProviderKind::Ollama if !path_and_query.starts_with("/v1") => {
@@ -83,9 +133,10 @@ impl Provider {
         };
         Uri::builder()
             .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
+            .authority(self.authority()?)
             .path_and_query(format!("{base}{rest}"))
             .build()
+            .map_err(|_| NoAddress)
     }
 }
 
@@ -109,6 +160,7 @@ impl InForce {
             },
             providers: Vec::new(),
             routes: HashMap::new(),
+            fronts: HashMap::new(),
             trouble: Vec::new(),
         }
     }
@@ -118,6 +170,7 @@ impl InForce {
         spec: TrafficSpec,
         stored: &[(KeySpec, KeyHash)],
         secrets: &dyn Secrets,
+        standing: &Arc<dyn Standing>,
     ) -> Self {
         let mut trouble = Vec::new();
         let mut keys = Keys {
@@ -153,9 +206,15 @@ impl InForce {
             };
             match place_of(&provider.base_url) {
                 Some((scheme, authority, path)) => providers.push(Arc::new(Provider {
+                    place: match &provider.service {
+                        Some(service) if provider.behind_gateway => Place::Behind {
+                            service: service.clone(),
+                            standing: Arc::clone(standing),
+                        },
+                        _ => Place::Fixed(authority),
+                    },
                     spec: provider.clone(),
                     scheme,
-                    authority,
                     path,
                     key,
                 })),
@@ -170,11 +229,19 @@ impl InForce {
             .iter()
             .map(|route| (route.name.clone(), Arc::new(route.clone())))
             .collect();
+        let front = |front: &FrontSpec| {
+            let its = |one: &&Arc<Provider>| one.spec.name == front.provider;
+            let provider = Arc::clone(providers.iter().find(its)?);
+            let spec = front.clone();
+            Some((front.service.clone(), Arc::new(Front { spec, provider })))
+        };
+        let fronts = spec.fronts.iter().filter_map(front).collect();
         Self {
             spec,
             keys,
             providers,
             routes,
+            fronts,
             trouble,
         }
     }
@@ -183,7 +250,26 @@ impl InForce {
         &self.providers
     }
 
-    fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
+    /// The address of a service that runs behind the gateway.
+    pub(crate) fn front(&self, service: &str) -> Option<&Arc<Front>> {
+        self.fronts.get(service)
+    }
+
+    /// Whom a model's plain name may mean; empty where the name says itself, or leaves no choice.
+    pub(crate) fn candidates(&self, model: &str, dialect: Dialect) -> Vec<Arc<Provider>> {
+        let says_itself = self.routes.contains_key(model)
+            || model
+                .split_once('/')
+                .is_some_and(|(name, rest)| !rest.is_empty() && self.provider(name).is_some());
+        if says_itself {
+            return Vec::new();
+        }
+        let able = |one: &&Arc<Provider>| answers(one.spec.kind, dialect);
+        let able: Vec<_> = self.providers.iter().filter(able).cloned().collect();
+        if able.len() < 2 { Vec::new() } else { able }
+    }
+
+    pub(crate) fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
         self.providers.iter().find(|one| one.spec.name == name)
     }
 

@@ -87,12 +87,9 @@ pub(crate) fn admit(
             ),
         ));
     }
-    let presented = presented(headers);
-    let key = presented
-        .filter(|_| !keys.by_hash.is_empty())
-        .and_then(|key| keys.by_hash.get(&hash(key)).cloned());
-    if key.is_none() && (keys.needed || outside) {
-        let what = if presented.is_some() {
+    let caller = known(headers, keys);
+    if caller.key.is_none() && (keys.needed || outside) {
+        let what = if presented(headers).is_some() {
             "the key is not one of this cockpit's"
         } else {
             "no key was sent"
@@ -105,7 +102,15 @@ pub(crate) fn admit(
         ));
     }
     admit_page(headers, allowed_hosts)?;
-    Ok(Caller { key })
+    Ok(caller)
+}
+
+/// Who asks, by the key that was sent.
+pub(crate) fn known(headers: &HeaderMap, keys: &Keys) -> Caller {
+    let key = presented(headers)
+        .filter(|_| !keys.by_hash.is_empty())
+        .and_then(|key| keys.by_hash.get(&hash(key)).cloned());
+    Caller { key }
 }
 
 /// Judges the page that asks, if it is one.
@@ -146,7 +151,7 @@ pub(crate) fn presented(headers: &HeaderMap) -> Option<&str> {
         .filter(|key| !key.is_empty())
 }
 
-fn without_port(host: &str) -> &str {
+pub(crate) fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         // A port is digits; the colon of a bare IPv6 address is inside of brackets.
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {

@@ -30,8 +30,10 @@ mod findings;
 mod flight;
 mod flow;
 mod force;
+mod front;
 mod gate;
 mod guard;
+mod health;
 mod knocks;
 mod memory;
 mod models;
@@ -239,7 +241,7 @@ impl Gateway {
             });
         }));
         spend.restore(spent);
-        let force = InForce::of(spec, &keys, &*secrets).await;
+        let force = InForce::of(spec, &keys, &*secrets, &standing).await;
         let gateway = Self {
             shared: Arc::new(Shared {
                 upstream: upstream::client().map_err(|error| NoGateway(error.to_string()))?,
@@ -270,7 +272,7 @@ impl Gateway {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let force = InForce::of(spec, &keys, &*self.secrets).await;
+        let force = InForce::of(spec, &keys, &*self.secrets, &self.shared.standing).await;
         self.put_in_force(force);
     }
 
@@ -285,6 +287,11 @@ impl Gateway {
         shared.prices.obey(&force.spec.providers);
         shared.rooms.obey(&force.spec);
         shared.spend.reconfigure();
+        let before = shared.force();
+        shared.models.forget(|name| {
+            let same = before.provider(name).zip(force.provider(name));
+            !same.is_some_and(|(old, new)| old.spec == new.spec)
+        });
         for message in &force.trouble {
             tracing::warn!("{message}");
             shared.events.publish(EventBody::Cockpit {
@@ -295,8 +302,31 @@ impl Gateway {
         *shared.force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(force);
     }
 
-    /// Serves until `stop` resolves; answers under way are finished, within bounds.
+    /// Serves at one address, and does what is due besides, until `stop` resolves; answers under way are finished,
+    /// within bounds.
     pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()> + Send) {
+        tokio::select! {
+            () = self.serve_at(listener, None, stop) => {}
+            () = self.tend(std::future::pending()) => {}
+        }
+        self.shared.findings.hand_on(true);
+    }
+
+    /// Serves at an address until `stop` resolves: its own, or that of a service that runs behind the gateway, where
+    /// whoever asks means that service.
+    pub async fn serve_at(
+        &self,
+        listener: TcpListener,
+        service: Option<&str>,
+        stop: impl Future<Output = ()> + Send,
+    ) {
+        let front = service.map(Arc::from);
+        door::serve(Arc::clone(&self.shared), listener, front, stop).await;
+    }
+
+    /// Does what is due besides, at however many addresses it serves, until `stop` resolves: looks which models there
+    /// are, hands on what came together.
+    pub async fn tend(&self, stop: impl Future<Output = ()> + Send) {
         let refreshing = async {
             loop {
                 let force = self.shared.force();
@@ -305,11 +335,23 @@ impl Gateway {
             }
         };
         tokio::select! {
-            () = door::serve(Arc::clone(&self.shared), listener, stop) => {}
             () = refreshing => {}
             () = self.shared.hand_on() => {}
+            () = stop => {}
         }
         self.shared.findings.hand_on(true);
+    }
+
+    /// A service was started anew: what its former process did says nothing of it.
+    pub fn renewed(&self, service: &str) {
+        let force = self.shared.force();
+        for provider in force.providers() {
+            if provider.spec.service.as_deref() == Some(service) {
+                let own = &provider.spec.name;
+                self.shared.breakers.renew(own);
+                self.shared.models.forget(|name| name == own);
+            }
+        }
     }
 
     /// Every breaker that knows something.

@@ -37,8 +37,7 @@ pub(crate) const fn status_of(code: &str) -> StatusCode {
         b"provider_unavailable"
         | b"gateway_queue_full"
         | b"gateway_queue_timeout"
-        | b"gateway_overloaded"
-        | b"gateway_key_missing" => StatusCode::SERVICE_UNAVAILABLE,
+        | b"gateway_overloaded" => StatusCode::SERVICE_UNAVAILABLE,
         // `policy_host`, `policy_origin`, `policy_model`, `policy_max_tokens`, `policy_blocked_word`, `policy_pii`.
         [b'p', b'o', b'l', b'i', b'c', b'y', ..] => StatusCode::FORBIDDEN,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -21,6 +21,9 @@ pub trait Findings: Send + Sync + 'static {
 pub trait Standing: Send + Sync + 'static {
     /// Why a service cannot answer now; `None`: as far as is known, it can. Must not wait.
     fn down(&self, service: &str) -> Option<String>;
+
+    /// The port a service was given on loopback; `None`: it has none, or none is known yet. Must not wait.
+    fn port(&self, service: &str) -> Option<u16>;
 }
 
 /// Where secrets are kept.

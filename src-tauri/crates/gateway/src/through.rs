@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cockpit_model::traffic::ProviderKind;
 use cockpit_model::{Timestamp, Usd};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use crate::Shared;
 use crate::body::{Outgoing, Sending};
 use crate::endpoint::Protocol;
-use crate::force::{InForce, ProviderKey};
+use crate::force::{InForce, Provider, ProviderKey};
 use crate::gate::Caller;
 use crate::refusal::Refusal;
 use crate::relay::Relay;
@@ -40,13 +41,6 @@ pub(crate) async fn pass(
             "no provider of this cockpit speaks this protocol; add one to [providers] in cockpit.toml",
         ));
     };
-    let name = &provider.spec.name;
-    if let ProviderKey::Unreadable(why) = &provider.key {
-        return Err(Refusal::new(
-            "provider_unavailable",
-            format!("`{name}` cannot be asked: {why}"),
-        ));
-    }
     // What such a request costs is not known: whoever may not have every model, or has nothing left to
     // spend, cannot have this either.
     let key = caller.key.as_deref();
@@ -70,6 +64,31 @@ pub(crate) async fn pass(
             cost: Usd::ZERO,
         })?;
     }
+    pass_to(shared, provider, caller, parts, body).await
+}
+
+/// Passes a request on to this provider.
+pub(crate) async fn pass_to(
+    shared: &Arc<Shared>,
+    provider: &Provider,
+    caller: &Caller,
+    parts: Parts,
+    body: Incoming,
+) -> Result<Response<Outgoing>, Refusal> {
+    let name = &provider.spec.name;
+    if let ProviderKey::Unreadable(why) = &provider.key {
+        return Err(Refusal::new(
+            "provider_unavailable",
+            format!("`{name}` cannot be asked: {why}"),
+        ));
+    }
+    let service = provider.spec.service.as_deref();
+    if let Some(why) = service.and_then(|service| shared.standing.down(service)) {
+        return Err(
+            Refusal::new("provider_unavailable", format!("`{name}` is down: {why}"))
+                .retry_after(Some(Duration::from_secs(5))),
+        );
+    }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let ours = caller.key.is_some();
     let headers = upstream::headers_for(provider, &parts.headers, ours, None);
@@ -81,7 +100,12 @@ pub(crate) async fn pass(
         Sending::Through(body),
     )
     .map_err(|_| Refusal::new("caller_malformed_request", "the path cannot be passed on"))?;
-    let asked = tokio::time::timeout(provider.spec.timeout, shared.upstream.request(request)).await;
+    // A model may be pulled without a word until it is there.
+    let patience = match provider.spec.kind {
+        ProviderKind::Ollama => LONGEST,
+        ProviderKind::OpenAi | ProviderKind::Anthropic => provider.spec.timeout,
+    };
+    let asked = tokio::time::timeout(patience, shared.upstream.request(request)).await;
     let response = match asked {
         Err(_) => {
             return Err(Refusal::new(
@@ -92,10 +116,7 @@ pub(crate) async fn pass(
         Ok(Err(_)) => {
             return Err(Refusal::new(
                 "provider_unreachable",
-                format!(
-                    "`{name}` could not be reached at {}",
-                    provider.spec.base_url
-                ),
+                format!("`{name}` could not be reached at {}", provider.shown()),
             ));
         }
         Ok(Ok(response)) => response,

@@ -10,7 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::body::Sending;
-use crate::force::{Provider, ProviderKey};
+use crate::force::{NoAddress, Provider, ProviderKey};
 use cockpit_metering::wire::Dialect;
 use cockpit_model::traffic::ProviderKind;
 
@@ -152,14 +152,14 @@ fn authorize(provider: &Provider, headers: &mut HeaderMap, ours: bool, dialect: 
 /// A request to a provider.
 ///
 /// # Errors
-/// When its address cannot be made of the path.
+/// When it has no address for the path.
 pub(crate) fn request(
     provider: &Provider,
     method: &Method,
     path_and_query: &str,
     headers: HeaderMap,
     body: Sending,
-) -> Result<Request<Sending>, hyper::http::Error> {
+) -> Result<Request<Sending>, NoAddress> {
     let uri = provider.uri(path_and_query)?;
     let mut request = Request::new(body);
     *request.method_mut() = method.clone();

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::call::Call;
+use crate::gateway::ProviderState;
 use crate::host::HostSample;
 use crate::money::Usd;
 use crate::service::{Exit, InstanceState, Service};
@@ -138,6 +139,19 @@ pub enum EventBody {
         /// Why.
         cause: String,
     },
+    /// A provider began to fail requests, or answers them again.
+    Provider {
+        /// The provider.
+        provider: String,
+        /// The service of this machine that it is.
+        service: Option<String>,
+        /// Before.
+        from: ProviderState,
+        /// Now.
+        to: ProviderState,
+        /// Why; empty when it answers again.
+        cause: String,
+    },
     /// A part of a budget is spent.
     Budget {
         /// Whose: `this cockpit`, or of a key, a user, an agent.
@@ -214,6 +228,7 @@ impl EventBody {
             Self::Config { .. } => "config",
             Self::Cockpit { .. } => "cockpit",
             Self::Breaker { .. } => "breaker",
+            Self::Provider { .. } => "provider",
             Self::Budget { .. } => "budget",
             Self::Refused { .. } => "refused",
             Self::Pii { .. } => "pii",

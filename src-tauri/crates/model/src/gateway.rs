@@ -15,6 +15,10 @@ pub struct GatewayView {
     pub listen: Option<SocketAddr>,
     /// Whether it takes requests there.
     pub open: bool,
+    /// Why not, and what to do; null when it does.
+    pub cause: Option<String>,
+    /// Addresses of services that run behind it: it answers there as they would.
+    pub fronts: Vec<FrontView>,
     /// Whether callers need a key.
     pub needs_key: bool,
     /// Who answers, in the order of the configuration.
@@ -23,6 +27,35 @@ pub struct GatewayView {
     pub routes: Vec<GatewayRoute>,
     /// What may be spent and was; the fullest first.
     pub budgets: Vec<BudgetView>,
+    /// What of its settings cannot be used, each with whom that shuts out.
+    pub trouble: Vec<String>,
+}
+
+/// The address of a service that runs behind the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrontView {
+    /// The address.
+    pub listen: SocketAddr,
+    /// The service.
+    pub service: String,
+    /// Whether the gateway answers there.
+    pub open: bool,
+    /// Why not, and what to do; null when it does.
+    pub cause: Option<String>,
+}
+
+/// Whether a provider answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderState {
+    /// As far as is known, it does.
+    Ready,
+    /// Requests to some of its models fail.
+    Degraded,
+    /// It is not asked: its service is down, or its key cannot be read.
+    Down,
+    /// Nobody has asked it lately.
+    Unknown,
 }
 
 /// Somebody who answers.
@@ -32,8 +65,18 @@ pub struct GatewayProvider {
     pub name: String,
     /// `openai`, `anthropic` or `ollama`.
     pub kind: String,
+    /// Where it is asked, without a name or a password that the URL may hold.
+    pub base_url: String,
     /// The service of this machine that it is.
     pub service: Option<String>,
+    /// Whether what it answers costs nothing.
+    pub local: bool,
+    /// Whether it answers.
+    pub state: ProviderState,
+    /// Why it does not, or not as it should; empty when it does.
+    pub cause: String,
+    /// Since when it fails; null when it does not.
+    pub since: Option<Timestamp>,
     /// Its waiting room; null where every request goes upstream at once.
     pub room: Option<WaitingRoom>,
 }

@@ -23,7 +23,7 @@ pub mod verdict;
 pub use breaker::{BreakerState, BreakerView};
 pub use call::{Call, CallSource, Fault, Operation, Outcome};
 pub use event::{Event, EventBody, Mark};
-pub use gateway::GatewayView;
+pub use gateway::{GatewayProvider, GatewayView, ProviderState};
 pub use jiff::Timestamp;
 pub use money::Usd;
 pub use problem::{Code, Problem};

@@ -105,6 +105,12 @@ pub struct ServiceSpec {
 }
 
 impl ServiceSpec {
+    /// Whether its instances get ports of their own: `listen` is then somebody else's to bind, a balancer's or
+    /// the gateway's.
+    pub const fn has_own_ports(&self) -> bool {
+        self.replicas > 1 || self.options.behind_gateway
+    }
+
     /// The port of `listen`, if it has one.
     pub fn listen_port(&self) -> Option<u16> {
         self.listen.as_deref()?.rsplit_once(':')?.1.parse().ok()
@@ -118,6 +124,10 @@ pub struct PresetOptions {
     pub project: Option<PathBuf>,
     /// ollama: models loaded again after a restart.
     pub models: Vec<String>,
+    /// ollama: the gateway takes its `listen`, and it runs behind it on a port of its own.
+    // Not written where it is not set: it must not change the fingerprint of a service that knows nothing of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub behind_gateway: bool,
     /// url: what is watched. supabase: the API's base, where it is not the default.
     pub url: Option<String>,
     /// postgres, supabase: the database to SELECT from (`postgres://…`), password allowed only from `password_env`.

@@ -30,6 +30,22 @@ pub struct TrafficSpec {
     pub limits: CommonLimits,
     /// What may be spent in all.
     pub budget: Budget,
+    /// Addresses of services that run behind the gateway: it answers there as they would.
+    pub fronts: Vec<FrontSpec>,
+}
+
+/// The address of a service that runs behind the gateway. Whoever asks there means that service: its models by
+/// their own names, everything else as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FrontSpec {
+    /// The service.
+    pub service: String,
+    /// The provider that it is.
+    pub provider: String,
+    /// Its address.
+    pub listen: SocketAddr,
+    /// Pages that may ask besides those that Ollama lets in by itself, as `OLLAMA_ORIGINS` has them.
+    pub origins: Vec<String>,
 }
 
 impl TrafficSpec {
@@ -58,6 +74,9 @@ pub struct ProviderSpec {
     pub idle_timeout: Duration,
     /// The service of this machine that it is: known to be down, it is not asked.
     pub service: Option<String>,
+    /// Whether that runs behind the gateway: the host and port of `base_url` are then the gateway's own, and it is
+    /// asked at the port that its service was given.
+    pub behind_gateway: bool,
     /// How many requests it gets at once, and who waits; none: as many as come.
     pub queue: Option<QueueSpec>,
     /// A person's own prices by model; they win over the table.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::gateway::{GatewayProvider, GatewayView, ProviderState};
 use crate::service::{InstanceState, Service};
 
 /// The state the menubar's shape shows.
@@ -201,6 +202,60 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// The same, with what requests say of providers that are no services of this machine: where all else is well,
+    /// one that fails them is what a person should know.
+    #[must_use]
+    pub fn with_traffic(self, gateway: &GatewayView) -> Self {
+        let fails = |one: &&GatewayProvider| {
+            one.service.is_none()
+                && matches!(one.state, ProviderState::Degraded | ProviderState::Down)
+        };
+        let failing: Vec<_> = gateway.providers.iter().filter(fails).collect();
+        let Some(first) = failing.first() else {
+            return self;
+        };
+        // Whoever runs nothing here but the gateway has services to judge by all the same.
+        let quiet = matches!(self.state, VerdictState::Well | VerdictState::Unknown);
+        if !quiet {
+            return self;
+        }
+        let more = match failing.len() - 1 {
+            0 => String::new(),
+            n => format!(", and {n} more"),
+        };
+        let word = match first.state {
+            ProviderState::Down => "cannot be asked",
+            _ => "fails requests",
+        };
+        let works = |target: &&String| {
+            let provider = target.split_once('/').map_or("", |(name, _)| name);
+            let known = gateway.providers.iter().find(|one| one.name == provider);
+            known.is_some_and(|one| {
+                !matches!(one.state, ProviderState::Degraded | ProviderState::Down)
+            })
+        };
+        let mut cause = first.cause.clone();
+        for route in &gateway.routes {
+            let own = format!("{}/", first.name);
+            if !route.targets.iter().any(|target| target.starts_with(&own)) {
+                continue;
+            }
+            let said = match route.targets.iter().find(works) {
+                Some(target) => format!("; `{}` goes on with {target}", route.name),
+                None => format!("; nobody answers for `{}`", route.name),
+            };
+            cause.push_str(&said);
+        }
+        Self {
+            state: VerdictState::Degraded,
+            summary: format!("{} {word}{more}", first.name),
+            since: first.since.unwrap_or(self.since),
+            cause,
+        }
+    }
+}
+
 /// The state as the predicate of a sentence.
 const fn phrase(state: InstanceState) -> &'static str {
     match state {
@@ -216,5 +271,75 @@ const fn phrase(state: InstanceState) -> &'static str {
         InstanceState::Missing => "is not installed",
         InstanceState::Done => "is done",
         InstanceState::Unknown => "has not been seen yet",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::GatewayRoute;
+
+    fn provider(name: &str, service: Option<&str>, state: ProviderState) -> GatewayProvider {
+        GatewayProvider {
+            name: name.to_owned(),
+            kind: "openai".to_owned(),
+            base_url: String::new(),
+            service: service.map(str::to_owned),
+            local: false,
+            state,
+            cause: "`gpt-4o`: 5 calls in a row failed: provider_error".to_owned(),
+            since: None,
+            room: None,
+        }
+    }
+
+    fn judged(state: VerdictState, providers: Vec<GatewayProvider>) -> Verdict {
+        let verdict = Verdict {
+            state,
+            summary: "as before".to_owned(),
+            since: Timestamp::UNIX_EPOCH,
+            cause: String::new(),
+        };
+        verdict.with_traffic(&GatewayView {
+            providers,
+            routes: vec![
+                GatewayRoute {
+                    name: "chat".to_owned(),
+                    targets: vec!["openai/gpt-4o".to_owned(), "local/llama".to_owned()],
+                },
+                GatewayRoute {
+                    name: "best".to_owned(),
+                    targets: vec!["openai/gpt-4o".to_owned()],
+                },
+            ],
+            ..GatewayView::default()
+        })
+    }
+
+    #[test]
+    fn a_vendor_that_fails_is_named_with_who_goes_on() {
+        let verdict = judged(
+            VerdictState::Well,
+            vec![
+                provider("openai", None, ProviderState::Degraded),
+                provider("local", Some("ollama"), ProviderState::Ready),
+            ],
+        );
+        assert_eq!(verdict.state, VerdictState::Degraded);
+        assert_eq!(verdict.summary, "openai fails requests");
+        assert_eq!(
+            verdict.cause,
+            "`gpt-4o`: 5 calls in a row failed: provider_error; `chat` goes on with local/llama; nobody answers for `best`"
+        );
+    }
+
+    #[test]
+    fn services_speak_for_themselves_and_first() {
+        let fails = |service| vec![provider("openai", service, ProviderState::Degraded)];
+        let own = judged(VerdictState::Well, fails(Some("vendor")));
+        assert_eq!(own.summary, "as before");
+        assert_eq!(judged(VerdictState::Down, fails(None)).summary, "as before");
+        let unknown = vec![provider("openai", None, ProviderState::Unknown)];
+        assert_eq!(judged(VerdictState::Well, unknown).summary, "as before");
     }
 }

@@ -18,6 +18,7 @@ pub(crate) fn service_of(body: &EventBody) -> Option<&str> {
         | EventBody::ServiceRemoved { service }
         | EventBody::Mark(Mark::Restart { service }) => Some(service),
         EventBody::Service { service } => Some(&service.name),
+        EventBody::Provider { service, .. } => service.as_deref(),
         EventBody::Status { .. }
         | EventBody::Host { .. }
         | EventBody::Mark(Mark::EngineStarted { .. } | Mark::Slept { .. } | Mark::Deploy { .. })

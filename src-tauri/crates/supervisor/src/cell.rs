@@ -71,6 +71,26 @@ pub(crate) struct Facts {
     pub(crate) owner_detail: Option<String>,
 }
 
+/// What is wrong with a service although its probes pass; whoever talks to it knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// For people.
+    pub cause: String,
+    /// Whether a foreign process has its address, which a person may have ended.
+    pub is_held: bool,
+}
+
+/// What is known of a service in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The worst of its instances' states.
+    pub state: InstanceState,
+    /// Why; empty where it is ready.
+    pub cause: String,
+    /// The port of its first instance.
+    pub port: Option<u16>,
+}
+
 struct Inner {
     spec: Arc<ServiceSpec>,
     slots: Vec<Slot>,
@@ -80,6 +100,8 @@ struct Inner {
     forgotten: Option<String>,
     /// A roll that stopped half-way.
     stalled: Option<String>,
+    /// What is wrong although its probes pass, and since when.
+    trouble: Option<(Trouble, Timestamp)>,
     down: Option<(Instant, Vec<u16>)>,
     told: Option<Instant>,
     dirty: bool,
@@ -106,6 +128,7 @@ impl Cell {
                 manual_stop,
                 forgotten: None,
                 stalled: None,
+                trouble: None,
                 down: None,
                 told: None,
                 dirty: true,
@@ -153,6 +176,39 @@ impl Cell {
         let mut inner = lock(&self.inner);
         inner.dirty |= inner.stalled != stalled;
         inner.stalled = stalled;
+    }
+
+    /// What is wrong although its probes pass; `true` if that is news.
+    pub(crate) fn set_trouble(&self, trouble: Option<Trouble>) -> bool {
+        let mut inner = lock(&self.inner);
+        let since = match (&inner.trouble, &trouble) {
+            (Some((old, _)), Some(new)) if old == new => return false,
+            (None, None) => return false,
+            // Another cause is still the same trouble.
+            (Some((_, since)), _) => *since,
+            (None, _) => Timestamp::now(),
+        };
+        inner.trouble = trouble.map(|trouble| (trouble, since));
+        inner.dirty = true;
+        true
+    }
+
+    /// State, cause and port, without the rest of the view.
+    pub(crate) fn standing(&self) -> Standing {
+        let inner = lock(&self.inner);
+        let worst = inner
+            .slots
+            .iter()
+            .max_by_key(|slot| slot.instance.state.badness());
+        let state = worst.map_or(InstanceState::Unknown, |slot| slot.instance.state);
+        let cause = worst
+            .filter(|_| state != InstanceState::Ready)
+            .map(|slot| slot.instance.cause.clone());
+        Standing {
+            state,
+            cause: cause.unwrap_or_default(),
+            port: inner.slots.first().and_then(|slot| slot.instance.port),
+        }
     }
 
     /// What an actor sees of its instance. `true` if its state or process changed: then it is to be told at once.
@@ -282,11 +338,25 @@ impl Cell {
             ),
             (None, false) => (Owner::Cockpit, None),
         };
+        let (mut state, mut since) = (worst.instance.state, worst.instance.since);
+        if state == InstanceState::Ready
+            && let Some((trouble, from)) = &inner.trouble
+        {
+            state = InstanceState::Degraded;
+            since = since.max(*from);
+            cause.clone_from(&trouble.cause);
+        }
+        let mut actions = actions(spec, &inner.slots);
+        if inner.trouble.as_ref().is_some_and(|(one, _)| one.is_held)
+            && !actions.contains(&Action::TakeOver)
+        {
+            actions.push(Action::TakeOver);
+        }
         Service {
             name: self.name.clone(),
             kind: spec.kind.as_str().to_owned(),
-            state: worst.instance.state,
-            since: worst.instance.since,
+            state,
+            since,
             cause,
             owner,
             owner_detail,
@@ -301,7 +371,7 @@ impl Cell {
             heartbeat: worst.heartbeat.iter().copied().collect(),
             depends_on: spec.depends_on.clone(),
             manual_stop: inner.manual_stop,
-            actions: actions(spec, &inner.slots),
+            actions,
             detail: inner.facts.detail.clone(),
         }
     }

@@ -39,7 +39,7 @@ pub(crate) fn fingerprint(spec: &ServiceSpec) -> String {
         env: &spec.env,
         env_file: spec.env_file.as_deref(),
         listen: spec.listen.as_deref(),
-        several: spec.replicas > 1,
+        several: spec.has_own_ports(),
         options: &spec.options,
     };
     // Strings, maps and options cannot fail to serialise.
@@ -78,6 +78,16 @@ pub(crate) fn log_spec(log_dir: &Path, spec: &ServiceSpec, index: u16) -> LogSpe
         max_size: spec.logs.max_size,
         keep: spec.logs.keep,
     }
+}
+
+/// The settings with the address that the instance itself is at, for whoever talks to it and not to what stands before
+/// it.
+pub(crate) fn resolved(spec: &ServiceSpec, port: Option<u16>) -> ServiceSpec {
+    let mut spec = spec.clone();
+    if let (true, Some(port)) = (spec.has_own_ports(), port) {
+        spec.listen = Some(format!("127.0.0.1:{port}"));
+    }
+    spec
 }
 
 /// `{port}` replaced, where there is a port.

@@ -32,6 +32,7 @@ mod shared;
 mod shim_link;
 mod supervisor;
 
+pub use cell::{Standing, Trouble};
 pub use cockpit_model::host::InstanceUse;
 pub use seams::{Driver, Drivers, EventSink, Memory, Observation, Parts, Surroundings};
 pub use supervisor::{Changes, Error, Supervisor, Tracked};

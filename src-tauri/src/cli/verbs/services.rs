@@ -39,6 +39,21 @@ fn rows(services: &[Service], now: Timestamp) -> Vec<Vec<Cell>> {
     rows
 }
 
+/// Where it is asked; and where it is itself, if something stands before it.
+fn address(service: &Service) -> String {
+    let listen = service.listen.clone().unwrap_or_default();
+    let own = match service.instances.as_slice() {
+        [one] => one.port,
+        _ => None,
+    };
+    match own {
+        Some(port) if !listen.is_empty() && !listen.ends_with(&format!(":{port}")) => {
+            format!("{listen} → {port}")
+        }
+        _ => listen,
+    }
+}
+
 fn row(service: &Service, now: Timestamp) -> Vec<Cell> {
     let (symbol, tone) = style::of_state(service.state);
     let instances = &service.instances;
@@ -79,7 +94,7 @@ fn row(service: &Service, now: Timestamp) -> Vec<Cell> {
         } else {
             restarts.to_string()
         }),
-        plain(service.listen.clone().unwrap_or_default()),
+        plain(address(service)),
         (
             style::printable(cause.trim_start_matches(" · "), Style::PLAIN),
             Tone::Faint,

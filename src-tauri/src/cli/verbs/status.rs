@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use cockpit_model::verdict::ConfigState;
-use cockpit_model::{Code, Problem, Status, Timestamp};
+use cockpit_model::{Code, GatewayView, Problem, Status, Timestamp};
 
 use crate::cli::args::{Common, Reading};
 use crate::cli::client::Client;
@@ -25,8 +25,9 @@ pub(in crate::cli) async fn status(reading: &Reading) -> Done {
         }
         answer => answer?,
     };
+    let gateway: GatewayView = client.get("/api/gateway").await?;
     let style = Style::of(&io::stdout());
-    write(&mut out, style, &status, Timestamp::now())?;
+    write(&mut out, style, &status, &gateway, Timestamp::now())?;
     Ok(())
 }
 
@@ -51,7 +52,27 @@ async fn or_the_demo(common: &Common, problem: Problem) -> Problem {
     }
 }
 
-fn write(out: &mut impl Write, style: Style, status: &Status, now: Timestamp) -> io::Result<()> {
+/// `127.0.0.1:11435, and 127.0.0.1:11434 for ollama`; none: there is no gateway.
+fn gateway_words(gateway: &GatewayView) -> Option<String> {
+    let shut = |open: bool| if open { "" } else { " (not open)" };
+    let mut words = format!("{}{}", gateway.listen?, shut(gateway.open));
+    for front in &gateway.fronts {
+        let shut = shut(front.open);
+        words.push_str(&format!(
+            ", and {} for {}{shut}",
+            front.listen, front.service
+        ));
+    }
+    Some(words)
+}
+
+fn write(
+    out: &mut impl Write,
+    style: Style,
+    status: &Status,
+    gateway: &GatewayView,
+    now: Timestamp,
+) -> io::Result<()> {
     let verdict = &status.verdict;
     let (symbol, tone) = style::of_verdict(verdict.state);
     writeln!(
@@ -71,7 +92,7 @@ fn write(out: &mut impl Write, style: Style, status: &Status, now: Timestamp) ->
     let label = |text: &str| (format!("  {text}"), Tone::Faint);
     let engine = &status.engine;
     let demo = if engine.demo { ", the demo stack" } else { "" };
-    let rows = [
+    let mut rows = vec![
         vec![
             label("services"),
             plain(format!(
@@ -103,6 +124,9 @@ fn write(out: &mut impl Write, style: Style, status: &Status, now: Timestamp) ->
         ],
         vec![label("data"), plain(engine.data_dir.clone())],
     ];
+    if let Some(words) = gateway_words(gateway) {
+        rows.insert(1, vec![label("gateway"), plain(words)]);
+    }
     style::table(out, style, &rows)?;
     for trouble in &engine.trouble {
         let trouble = style::printable(trouble, style);
@@ -121,6 +145,7 @@ fn write(out: &mut impl Write, style: Style, status: &Status, now: Timestamp) ->
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use cockpit_model::gateway::FrontView;
 
     #[test]
     fn one_sentence_then_the_facts() {
@@ -136,12 +161,29 @@ mod tests {
         .unwrap();
         let mut out = Vec::new();
         let now = "2026-01-01T00:05:00Z".parse().unwrap();
-        write(&mut out, Style::PLAIN, &status, now).unwrap();
+        let gateway = GatewayView::default();
+        write(&mut out, Style::PLAIN, &status, &gateway, now).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "✖ api keeps crashing for 5 min\n  exit code 1\n  services  1 of 2 ready\n  \
              config    /d/cockpit.toml\n  engine    0.1.0, pid 7, up 2 h 5 min\n  data      /d\n  \
              error: telemetry.db is not in use\n"
+        );
+        let front = FrontView {
+            listen: ([127, 0, 0, 1], 11434).into(),
+            service: "ollama".to_owned(),
+            open: false,
+            cause: None,
+        };
+        let gateway = GatewayView {
+            listen: Some(([127, 0, 0, 1], 11435).into()),
+            open: true,
+            fronts: vec![front],
+            ..GatewayView::default()
+        };
+        assert_eq!(
+            gateway_words(&gateway).unwrap(),
+            "127.0.0.1:11435, and 127.0.0.1:11434 for ollama (not open)"
         );
     }
 }

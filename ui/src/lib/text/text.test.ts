@@ -180,6 +180,14 @@ describe('words of the gateway', () => {
     expect(opened).toMatchObject({ tone: 'down', text: 'openai/gpt-4o is left alone for a while' });
     expect(eventWords({ ...event, from: 'open', to: 'closed' }).tone).toBe('ok');
   });
+  it('say of a provider whether it answers requests', () => {
+    const event = { seq: 1, at, type: 'provider', provider: 'ollama', service: 'ollama' } as const;
+    const cause = '`llama3.2`: 5 calls in a row failed: provider_error';
+    const failing = eventWords({ ...event, from: 'ready', to: 'degraded', cause });
+    expect(failing).toMatchObject({ tone: 'down', text: 'ollama fails requests', more: cause });
+    const again = eventWords({ ...event, from: 'degraded', to: 'ready', cause: '' });
+    expect(again).toMatchObject({ tone: 'ok', text: 'ollama answers requests again' });
+  });
   it('tell how much of a budget is spent', () => {
     const budget = eventWords({
       seq: 1,

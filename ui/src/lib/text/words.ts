@@ -82,6 +82,14 @@ export function kindName(kind: string): string {
   return KINDS[kind] ?? kind;
 }
 
+/** Where it is asked; and on which port it is itself, if something stands before it. */
+export function serviceAddress(service: Service): string | null {
+  const [only, ...more] = service.instances;
+  const port = more.length === 0 ? (only?.port ?? null) : null;
+  const behind = service.listen !== null && port !== null && !service.listen.endsWith(`:${port}`);
+  return behind ? `${service.listen} → ${port}` : service.listen;
+}
+
 export function actionVerb(action: Action): string {
   return { start: 'Start', stop: 'Stop', restart: 'Restart', take_over: 'Take over' }[action];
 }
@@ -192,6 +200,10 @@ export function eventWords(event: Event): EventWords {
         ? line('ok', 'ready', null, `${target} is asked again`, event.cause)
         : line('down', 'failing', null, `${target} is left alone for a while`, event.cause);
     }
+    case 'provider':
+      return event.to === 'degraded' || event.to === 'down'
+        ? line('down', 'degraded', event.service, `${event.provider} fails requests`, event.cause)
+        : line('ok', 'ready', event.service, `${event.provider} answers requests again`);
     case 'budget':
       return line(
         event.percent >= 100 ? 'down' : 'warn',

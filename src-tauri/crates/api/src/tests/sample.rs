@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use cockpit_metering::counters::Counters;
-use cockpit_model::gateway::{BudgetView, GatewayProvider, GatewayRoute, GatewayView, WaitingRoom};
+use cockpit_model::gateway::{
+    BudgetView, FrontView, GatewayProvider, GatewayRoute, GatewayView, ProviderState, WaitingRoom,
+};
 use cockpit_model::host::{
     Cost, Cpu, Disk, Gpu, HostSample, HostView, Memory, Network, Pressure, Process, Series, Split,
 };
@@ -294,6 +296,13 @@ pub(crate) fn events() -> Vec<Event> {
             to: "open".into(),
             cause: "5 calls in a row failed: provider_timeout".into(),
         },
+        EventBody::Provider {
+            provider: "ollama".into(),
+            service: Some("ollama".into()),
+            from: ProviderState::Ready,
+            to: ProviderState::Degraded,
+            cause: "`llama3.2`: 5 calls in a row failed: provider_error".into(),
+        },
         EventBody::Budget {
             whose: "this cockpit".into(),
             period: "day".into(),
@@ -418,11 +427,23 @@ pub(crate) fn gateway() -> GatewayView {
     GatewayView {
         listen: Some(([127, 0, 0, 1], 11435).into()),
         open: true,
+        cause: Some("somebody has the port".into()),
+        fronts: vec![FrontView {
+            listen: ([127, 0, 0, 1], 11434).into(),
+            service: "ollama".into(),
+            open: false,
+            cause: Some("somebody has the port".into()),
+        }],
         needs_key: true,
         providers: vec![GatewayProvider {
             name: "ollama".into(),
             kind: "ollama".into(),
+            base_url: "http://127.0.0.1:21873".into(),
             service: Some("ollama".into()),
+            local: true,
+            state: ProviderState::Degraded,
+            cause: "`llama3.2`: 5 calls in a row failed: provider_error".into(),
+            since: Some(at()),
             room: Some(WaitingRoom {
                 concurrency: 4,
                 admitted: 4,
@@ -443,6 +464,7 @@ pub(crate) fn gateway() -> GatewayView {
             reserved_usd: Usd::ZERO,
             renews_at: at(),
         }],
+        trouble: vec!["`openai` cannot be asked".into()],
     }
 }
 

@@ -36,6 +36,7 @@ const KEYS: &[&str] = &[
     "autostart",
     "project",
     "models",
+    "behind_gateway",
     "url",
     "database",
 ];
@@ -44,6 +45,7 @@ const KEYS: &[&str] = &[
 const OWN: &[(&str, &[Kind])] = &[
     ("project", &[Kind::Supabase]),
     ("models", &[Kind::Ollama]),
+    ("behind_gateway", &[Kind::Ollama]),
     ("url", &[Kind::Url, Kind::Supabase]),
     ("database", &[Kind::Postgres, Kind::Supabase]),
 ];
@@ -137,20 +139,32 @@ impl Reader<'_, '_, '_> {
         let kind = fields.choice("kind", kinds::KINDS).unwrap_or_default();
         self.check_kind(kind);
         let listen = self.listen(kind);
-        let preset = kinds::preset(kind, listen.as_ref().map(|l| &l.value));
+        let options = self.options(kind);
+        // Behind the gateway it answers nobody but that.
+        let inner = match &listen {
+            Some(listen) if options.behind_gateway => Some(At {
+                value: Address::loopback(listen.value.port),
+                span: listen.span.clone(),
+            }),
+            _ => listen.clone(),
+        };
+        let preset = kinds::preset(kind, inner.as_ref().map(|l| &l.value));
         let replicas = self.replicas(kind);
         let cwd = self.cwd();
         let command = command::read(fields, "command");
-        let run = self.run(kind, &preset, command, cwd.as_deref(), listen.as_ref());
-        let options = self.options(kind);
+        let run = self.run(kind, &preset, command, cwd.as_deref(), inner.as_ref());
         let depends_on = self.depends_on();
         let mut env = environment::read(fields);
+        if options.behind_gateway {
+            self.check_behind_gateway(listen.as_ref(), replicas, &env);
+        }
         if matches!(run, Run::Process(_)) {
-            run::complete_env(&preset, listen.as_ref(), &mut env);
+            run::complete_env(&preset, inner.as_ref(), &mut env);
         }
         let (ready, live) = self.probes(kind, &preset, &options);
-        if replicas > 1 {
-            self.check_replicas(listen.as_ref(), [("ready", &ready), ("live", &live)]);
+        if replicas > 1 || options.behind_gateway {
+            let probes = [("ready", &ready), ("live", &live)];
+            self.check_own_ports(listen.as_ref(), replicas, probes);
         }
         if listen.is_none() && replicas == 1 {
             self.check_port(&env, &run);

@@ -79,6 +79,8 @@ impl Reader<'_, '_, '_> {
                 }
             }
         }
+        options.behind_gateway =
+            kind == Kind::Ollama && fields.boolean("behind_gateway") == Some(true);
         options.url = self.url("url", &["http", "https"], "https://example.com/health");
         if kind == Kind::Url && fields.get("url").is_none() {
             self.error(

@@ -165,12 +165,72 @@ impl Reader<'_, '_, '_> {
         program.to_owned()
     }
 
-    /// With several instances a fixed port is the balancer's: each instance must be asked by its own.
-    pub(super) fn check_replicas(
+    /// Whether the gateway can take its address, and it run on another.
+    pub(super) fn check_behind_gateway(
         &self,
         listen: Option<&At<Address>>,
+        replicas: u16,
+        env: &BTreeMap<String, String>,
+    ) {
+        let fields = &self.fields;
+        let key = fields.key_span("behind_gateway");
+        if replicas > 1 {
+            self.error(
+                &key,
+                Finding::new(format!(
+                    "`{}` cannot run behind the gateway with several instances",
+                    fields.path
+                ))
+                .suggest("remove `replicas`, or remove `behind_gateway`"),
+            );
+        }
+        if let Some(listen) = listen
+            && (listen.value.port == 0 || listen.value.ip().is_none())
+        {
+            self.error(
+                &listen.span,
+                Finding::new(format!(
+                    "`{}` names no address that the gateway could take",
+                    fields.path_of("listen")
+                ))
+                .text(listen.value.to_string())
+                .suggest(
+                    "write an address of this machine with a port: listen = \"127.0.0.1:11434\"",
+                ),
+            );
+        }
+        let host = env.get("OLLAMA_HOST");
+        if host.is_some_and(|host| !host.contains("{port}")) {
+            self.error(
+                &fields.key_span("env"),
+                Finding::new(format!(
+                    "`{}` gives Ollama an address; behind the gateway it gets one of its own",
+                    fields.path_of("env.OLLAMA_HOST")
+                ))
+                .suggest("remove OLLAMA_HOST; `listen` is where the gateway answers for it"),
+            );
+        }
+    }
+
+    /// With several instances a fixed port is the balancer's, behind the gateway it is that's: each instance must
+    /// be asked by its own.
+    pub(super) fn check_own_ports(
+        &self,
+        listen: Option<&At<Address>>,
+        replicas: u16,
         probes: [(&str, &Option<At<ProbeSpec>>); 2],
     ) {
+        let (asks, gives) = if replicas > 1 {
+            (
+                "asks the shared address, not each of the instances",
+                "gives every instance the same port",
+            )
+        } else {
+            (
+                "asks the address that the gateway takes, not Ollama",
+                "gives Ollama the port that the gateway takes",
+            )
+        };
         for (key, probe) in probes {
             let Some(probe) = probe else { continue };
             let target = match &probe.value.check {
@@ -181,15 +241,12 @@ impl Reader<'_, '_, '_> {
             if !target.contains("{port}") && target.contains(&format!(":{}", listen.value.port)) {
                 self.error(
                     &probe.span,
-                    Finding::new(format!(
-                        "`{}` asks the shared address, not each of the instances",
-                        self.fields.path_of(key)
-                    ))
-                    .text(target.clone())
-                    .suggest(format!(
-                        "write {{port}}: {}",
-                        target.replace(&format!(":{}", listen.value.port), ":{port}")
-                    )),
+                    Finding::new(format!("`{}` {asks}", self.fields.path_of(key)))
+                        .text(target.clone())
+                        .suggest(format!(
+                            "write {{port}}: {}",
+                            target.replace(&format!(":{}", listen.value.port), ":{port}")
+                        )),
                 );
             }
         }
@@ -198,12 +255,9 @@ impl Reader<'_, '_, '_> {
         {
             self.error(
                 &self.fields.key_span("command"),
-                Finding::new(format!(
-                    "`{}` gives every instance the same port",
-                    self.fields.path_of("command")
-                ))
-                .text(port)
-                .suggest("write {port}: each instance gets its own, also as PORT"),
+                Finding::new(format!("`{}` {gives}", self.fields.path_of("command")))
+                    .text(port)
+                    .suggest("write {port}: each instance gets its own, also as PORT"),
             );
         }
     }

@@ -11,10 +11,13 @@ mod rules;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
-use cockpit_model::traffic::{Budget, CommonLimits, TrafficSpec};
+use cockpit_model::traffic::{
+    Budget, CommonLimits, FrontSpec, ProviderKind, ProviderSpec, TrafficSpec,
+};
 use cockpit_model::{ServiceSpec, Usd};
 use toml::de::DeValue;
 
+use crate::address::Address;
 use crate::fields::{At, Fields, short_name, type_name};
 use crate::files::Paths;
 use crate::report::{Finding, Report};
@@ -39,14 +42,15 @@ pub(crate) fn read(
         &[&["listen", "allowed_hosts"], rules::KEYS].concat(),
         "[gateway]",
     );
-    let written = each(root, "providers", "[providers.openai]", |entry| {
-        providers::read(entry, paths, services)
-    });
     let keys = each(root, "keys", "[keys.app]", |entry| keys::read(entry, paths));
     let routes = each(root, "routes", "[routes.chat]", routes::read);
     let limits = common_limits(root);
     let budget = budget(root);
-    let wanted = fields.is_some() || root.get("providers").is_some();
+    let behind = || {
+        let services = services.iter();
+        services.filter(|service| service.options.behind_gateway)
+    };
+    let wanted = fields.is_some() || root.get("providers").is_some() || behind().next().is_some();
     let (listen, allowed_hosts, common) = match &fields {
         Some(fields) => (
             address::bound(fields, loopback(11435), allow_remote),
@@ -62,6 +66,9 @@ pub(crate) fn read(
             rules::Written::default(),
         ),
     };
+    let written = each(root, "providers", "[providers.openai]", |entry| {
+        providers::read(entry, paths, services, listen.value)
+    });
     if !wanted {
         for section in ["keys", "routes", "limits", "budgets"] {
             if root.get(section).is_some() {
@@ -77,6 +84,9 @@ pub(crate) fn read(
     let common = common.over(None);
     let mut providers: Vec<_> = written.into_iter().map(|provider| provider.value).collect();
     providers::add_services(&mut providers, services);
+    let fronts = behind()
+        .filter_map(|service| front(root, &providers, service))
+        .collect();
     // Also of a provider that was written wrongly: one mistake is told once.
     let named: Vec<&str> = root
         .names("providers", "")
@@ -101,8 +111,49 @@ pub(crate) fn read(
             routes,
             limits,
             budget,
+            fronts,
         },
     })
+}
+
+/// The gateway at a service's address, and the provider that the service is.
+fn front(
+    root: &Fields<'_, '_>,
+    providers: &[ProviderSpec],
+    service: &ServiceSpec,
+) -> Option<FrontSpec> {
+    let listen = service.listen.as_deref()?;
+    let listen = Address::parse(listen).ok()?.socket()?;
+    let own = |one: &&ProviderSpec| {
+        one.behind_gateway && one.service.as_deref() == Some(service.name.as_str())
+    };
+    let is_ollama = |one: &&ProviderSpec| one.kind == ProviderKind::Ollama;
+    if let Some(provider) = providers.iter().filter(own).find(is_ollama) {
+        let origins = service.env.get("OLLAMA_ORIGINS").map(String::as_str);
+        let origins = origins.unwrap_or_default().split(',').map(str::trim);
+        return Some(FrontSpec {
+            service: service.name.clone(),
+            provider: provider.name.clone(),
+            listen,
+            origins: origins
+                .filter(|one| !one.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        });
+    }
+    // Its name went to somebody else.
+    let written = root.names("providers", "")?;
+    root.report.error(
+        &written.key_span(&service.name),
+        Finding::new(format!(
+            "`providers.{0}` is not the Ollama of `services.{0}`, which runs behind the gateway",
+            service.name
+        ))
+        .suggest(
+            "give the provider another name, or remove its base_url and write kind = \"ollama\"",
+        ),
+    );
+    None
 }
 
 const fn loopback(port: u16) -> SocketAddr {

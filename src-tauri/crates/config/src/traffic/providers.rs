@@ -1,6 +1,7 @@
 //! `[providers.NAME]`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use cockpit_model::ServiceSpec;
@@ -57,6 +58,7 @@ fn usual(name: &str, kind: ProviderKind, base_url: String) -> ProviderSpec {
         first_byte_timeout: if local { FIRST_BYTE_LOCAL } else { FIRST_BYTE },
         idle_timeout: IDLE,
         service: None,
+        behind_gateway: false,
         queue: local.then_some(LOCAL_QUEUE),
         prices: BTreeMap::new(),
     }
@@ -74,6 +76,7 @@ pub(super) fn read(
     entry: &Entry<'_, '_>,
     paths: &Paths<'_>,
     services: &[ServiceSpec],
+    gateway: SocketAddr,
 ) -> Option<ProviderSpec> {
     let fields = entry.known(KEYS);
     if fields.get("kind").is_none() {
@@ -86,6 +89,17 @@ pub(super) fn read(
     let kind = fields.choice("kind", KINDS);
     let api_key = secret_place::read(&fields, paths, "api_key", "OPENAI_API_KEY");
     let base_url = base_url(&fields);
+    let asked_at = base_url.as_deref().and_then(Address::of_url);
+    if asked_at.is_some_and(|at| at.collides(&gateway.into())) {
+        fields.report.error(
+            &fields.key_span("base_url"),
+            Finding::new(format!(
+                "`{}` is the gateway's own address: it would ask itself",
+                fields.path_of("base_url")
+            ))
+            .suggest("name the server that is to answer"),
+        );
+    }
     let times = ["timeout", "first_byte_timeout", "idle_timeout"]
         .map(|key| fields.span_of_time(key, "120s"));
     let service = service(&fields, services);
@@ -98,15 +112,21 @@ pub(super) fn read(
     let base_url = base_url
         .or_else(|| own.map(address_of))
         .unwrap_or_else(|| usual_url(kind).to_owned());
-    let service = service.or_else(|| {
-        // Also beneath it: Ollama answers OpenAI's protocol under /v1.
-        let of_it = |one: &&ServiceSpec| {
-            let rest = base_url.strip_prefix(&address_of(one));
-            one.kind == Kind::Ollama && rest.is_some_and(|r| r.is_empty() || r.starts_with('/'))
-        };
-        services.iter().find(of_it).map(|one| one.name.clone())
+    // Whatever its path: Ollama answers OpenAI's protocol under /v1.
+    let at = services.iter().find(|one| {
+        let listen = one.listen.as_deref().and_then(|at| Address::parse(at).ok());
+        one.kind == Kind::Ollama
+            && listen.is_some_and(|listen| {
+                Address::of_url(&base_url).is_some_and(|at| at.collides(&listen))
+            })
     });
+    let service = service.or_else(|| at.map(|one| one.name.clone()));
     let mut provider = usual(&entry.name, kind, base_url);
+    // Who asks it by its address means the service, not the gateway that took it.
+    if let Some(at) = at.filter(|one| one.options.behind_gateway) {
+        provider.behind_gateway = true;
+        provider.service = Some(at.name.clone());
+    }
     let [timeout, first_byte, idle] = times;
     provider.timeout = timeout.unwrap_or(provider.timeout);
     // Who shortens the whole answer means its parts too.
@@ -116,7 +136,7 @@ pub(super) fn read(
     provider.idle_timeout = idle.unwrap_or(provider.idle_timeout).min(provider.timeout);
     provider.queue = queue.or(provider.queue);
     provider.api_key = api_key;
-    provider.service = service;
+    provider.service = provider.service.or(service);
     provider.prices = prices;
     Some(provider)
 }
@@ -124,12 +144,17 @@ pub(super) fn read(
 /// Every service of kind `ollama` answers for itself, unless it was written out.
 pub(super) fn add_services(providers: &mut Vec<ProviderSpec>, services: &[ServiceSpec]) {
     for service in services.iter().filter(|one| one.kind == Kind::Ollama) {
+        let behind = service.options.behind_gateway;
         let known = |one: &ProviderSpec| {
-            one.name == service.name || one.service.as_deref() == Some(service.name.as_str())
+            let is_it = one.service.as_deref() == Some(service.name.as_str());
+            // The gateway answers for it in its own protocol.
+            let fits = !behind || one.behind_gateway && one.kind == ProviderKind::Ollama;
+            one.name == service.name || is_it && fits
         };
         if !providers.iter().any(known) {
             let mut provider = usual(&service.name, ProviderKind::Ollama, address_of(service));
             provider.service = Some(service.name.clone());
+            provider.behind_gateway = behind;
             providers.push(provider);
         }
     }

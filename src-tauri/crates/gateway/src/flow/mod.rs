@@ -31,7 +31,8 @@ use crate::Shared;
 use crate::body::Outgoing;
 use crate::endpoint::{Protocol, operation};
 use crate::flight::{Expected, Flight};
-use crate::force::{Chain, InForce};
+use crate::force::{Chain, InForce, Provider};
+use crate::front::Front;
 use crate::gate::Caller;
 use crate::guard;
 use crate::refusal::Refusal;
@@ -49,6 +50,8 @@ pub(crate) struct Request {
     pub(crate) shared: Arc<Shared>,
     pub(crate) force: Arc<InForce>,
     pub(crate) caller: Caller,
+    /// At whose address it came in, if that is not the gateway's own.
+    pub(crate) front: Option<Arc<Front>>,
     pub(crate) parts: Parts,
     pub(crate) protocol: Protocol,
     pub(crate) dialect: Dialect,
@@ -151,12 +154,15 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         // Until a target is asked, this is what is known.
         call.model = short(model);
     }
-    let chain = force.chain(
-        model,
-        request.dialect,
-        request.protocol,
-        |provider, model| shared.models.has(provider, model),
-    )?;
+    let chain = match &request.front {
+        Some(front) => front.chain(model),
+        None => {
+            let candidates = force.candidates(model, request.dialect);
+            shared.models.settle(shared, &candidates, model).await;
+            let has = |provider: &Provider, model: &str| shared.models.has(provider, model);
+            force.chain(model, request.dialect, request.protocol, has)?
+        }
+    };
     if let Some(call) = flight.call() {
         call.route = chain.route.as_ref().map(|route| route.name.clone());
         if let Some((target, _)) = chain.targets.first() {

@@ -71,6 +71,7 @@ pub fn provider(name: &str, kind: ProviderKind, base_url: String) -> ProviderSpe
         first_byte_timeout: PATIENCE,
         idle_timeout: PATIENCE,
         service: None,
+        behind_gateway: false,
         queue: None,
         prices: BTreeMap::new(),
     }
@@ -103,6 +104,7 @@ pub fn spec(providers: Vec<ProviderSpec>, routes: Vec<RouteSpec>) -> TrafficSpec
         routes,
         limits: CommonLimits::default(),
         budget: Budget::default(),
+        fronts: Vec::new(),
     }
 }
 
@@ -228,6 +230,10 @@ impl Rig {
         );
     }
 
+    pub fn set_port(&self, service: &str, port: u16) {
+        self.down.1.lock().unwrap().insert(service.to_owned(), port);
+    }
+
     pub fn set_down(&self, service: &str, why: Option<&str>) {
         let mut down = self.down.0.lock().unwrap();
         match why {
@@ -260,11 +266,18 @@ impl Findings for Found {
 }
 
 #[derive(Default)]
-struct Down(Mutex<BTreeMap<String, String>>);
+struct Down(
+    Mutex<BTreeMap<String, String>>,
+    Mutex<BTreeMap<String, u16>>,
+);
 
 impl Standing for Down {
     fn down(&self, service: &str) -> Option<String> {
         self.0.lock().unwrap().get(service).cloned()
+    }
+
+    fn port(&self, service: &str) -> Option<u16> {
+        self.1.lock().unwrap().get(service).copied()
     }
 }
 

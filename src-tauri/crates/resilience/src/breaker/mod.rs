@@ -116,6 +116,8 @@ pub enum Cause {
     ProbeSucceeded,
     /// A person closed it.
     Reset,
+    /// What it guards was started anew.
+    Renewed,
 }
 
 impl fmt::Display for Cause {
@@ -136,9 +138,10 @@ impl fmt::Display for Cause {
             Self::InARow { failures, code } => {
                 write!(f, "{failures} calls in a row failed: {code}")
             }
-            Self::ProbeFailed { code } => write!(f, "the probe failed: {code}"),
-            Self::ProbeSucceeded => f.write_str("the probe succeeded"),
+            Self::ProbeFailed { code } => write!(f, "a trial call failed too: {code}"),
+            Self::ProbeSucceeded => f.write_str("a trial call succeeded"),
             Self::Reset => f.write_str("reset by hand"),
+            Self::Renewed => f.write_str("its service was started anew"),
         }
     }
 }
@@ -339,8 +342,17 @@ impl Breaker {
 
     /// Closes it by hand and forgets everything. Answers what changed, if anything.
     pub fn reset(&mut self, now: Duration) -> Option<Transition> {
+        self.forget(Cause::Reset, now)
+    }
+
+    /// What it guards was started anew: what the former one did says nothing of it. Answers what changed, if anything.
+    pub fn renew(&mut self, now: Duration) -> Option<Transition> {
+        self.forget(Cause::Renewed, now)
+    }
+
+    fn forget(&mut self, cause: Cause, now: Duration) -> Option<Transition> {
         let was_open = matches!(self.phase, Phase::Open { .. });
-        let transition = self.close(Cause::Reset, now);
+        let transition = self.close(cause, now);
         was_open.then_some(transition)
     }
 

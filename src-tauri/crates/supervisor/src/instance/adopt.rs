@@ -84,9 +84,13 @@ impl Actor {
                 label.restarts,
                 self.shared.now(),
             );
-            if self.spec.replicas > 1 {
-                self.port = label.port;
-                self.lease = label.port.and_then(|port| self.shared.ports.claim(port));
+            if self.spec.has_own_ports() {
+                // A process of former settings may be where somebody else is to listen from now on.
+                let own = label
+                    .port
+                    .filter(|port| self.spec.listen_port() != Some(*port));
+                self.lease = own.and_then(|port| self.shared.ports.claim(port));
+                self.port = own;
             }
         }
         self.assign_port();

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::jobs::Done;
 use super::{Actor, PATIENCE};
-use crate::launch::{Launch, log_spec, stop_spec};
+use crate::launch::{Launch, log_spec, resolved, stop_spec};
 use crate::machine::{Input, SpawnFailure};
 use crate::ports::{self, Lease};
 use crate::probe;
@@ -27,9 +27,9 @@ impl Actor {
         probe::passing(self.spec.ready.as_ref().map(|p| &p.check), self.port)
     }
 
-    /// The instance's port: of its own if there are several, else the service's.
+    /// The instance's port: of its own if the service's is somebody else's to bind, else that.
     pub(super) fn assign_port(&mut self) {
-        if self.spec.replicas > 1 {
+        if self.spec.has_own_ports() {
             if self.port.is_none() {
                 self.lease = self.shared.ports.pick(&self.spec.name, self.index);
                 self.port = self.lease.as_ref().map(Lease::port);
@@ -39,12 +39,13 @@ impl Actor {
             self.port = self.spec.listen_port();
         }
         self.launch = Launch::new(self.spec.clone(), self.port, self.shared.env());
+        self.driver = (self.shared.parts.drivers)(&resolved(&self.spec, self.port));
         let words = self.ready_words();
         self.machine.reconfigure(self.spec.clone(), words);
     }
 
     fn bind_ip(&self) -> IpAddr {
-        match (&self.spec.listen, self.spec.replicas > 1) {
+        match (&self.spec.listen, self.spec.has_own_ports()) {
             (Some(listen), false) => ports::ip_of(listen),
             _ => ports::ip_of("127.0.0.1:0"),
         }
@@ -83,7 +84,7 @@ impl Actor {
             return;
         }
         if self.port_is_taken() {
-            if self.spec.replicas > 1 {
+            if self.spec.has_own_ports() {
                 self.port = None;
                 self.assign_port();
             } else {

@@ -200,7 +200,6 @@ impl Actor {
         let spec = cell.spec();
         let seat = Seat::of(&shared.parts.run_dir, &spec.name, index);
         let launch = Launch::new(Arc::clone(&spec), None, shared.env());
-        let driver = (shared.parts.drivers)(&spec);
         let machine = Machine::new(Arc::clone(&spec), index, String::new(), 0, shared.now());
         let changes = shared.changes();
         Self {
@@ -211,7 +210,7 @@ impl Actor {
             machine,
             inputs: VecDeque::new(),
             launch,
-            driver,
+            driver: None,
             link: None,
             shim_pid: None,
             label: None,

@@ -155,11 +155,10 @@ impl Actor {
     /// The cell's settings are the instance's from now on; gives the former ones.
     fn put_in_force(&mut self) -> Arc<ServiceSpec> {
         let old = std::mem::replace(&mut self.spec, self.cell.spec());
-        if (old.replicas > 1) != (self.spec.replicas > 1) {
+        if old.has_own_ports() != self.spec.has_own_ports() {
             self.port = None;
         }
         self.assign_port();
-        self.driver = (self.shared.parts.drivers)(&self.spec);
         self.machine
             .reconfigure(Arc::clone(&self.spec), self.ready_words());
         if old.ready != self.spec.ready || old.live != self.spec.live {

@@ -16,8 +16,9 @@ use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::cell::{Cell, lock};
+use crate::cell::{Cell, Standing, Trouble, lock};
 use crate::instance::{Command, Handle, Reply, strays};
+use crate::launch;
 use crate::machine::By;
 use crate::open_files;
 use crate::order;
@@ -154,6 +155,34 @@ impl Supervisor {
     /// One service. Never waits.
     pub fn service(&self, name: &str) -> Option<Service> {
         Some(self.inner.shared.cell(name)?.view())
+    }
+
+    /// A service's state, cause and port, at less cost than the whole of it. Never waits.
+    pub fn standing(&self, name: &str) -> Option<Standing> {
+        Some(self.inner.shared.cell(name)?.standing())
+    }
+
+    /// Every service's name, in the configuration's order. Never waits.
+    pub fn names(&self) -> Vec<String> {
+        let cells = self.inner.shared.cells();
+        cells.iter().map(|cell| cell.name.clone()).collect()
+    }
+
+    /// A service's settings, with the address that its first instance itself is at.
+    pub fn resolved(&self, name: &str) -> Option<ServiceSpec> {
+        let cell = self.inner.shared.cell(name)?;
+        Some(launch::resolved(&cell.spec(), cell.standing().port))
+    }
+
+    /// What is wrong with a service although its probes pass: it is shown as degraded for as long. Its dependants and
+    /// its restarts go by the probes alone.
+    pub fn set_trouble(&self, name: &str, trouble: Option<Trouble>) {
+        let Some(cell) = self.inner.shared.cell(name) else {
+            return;
+        };
+        if cell.set_trouble(trouble) && cell.tell(&self.inner.shared.parts.events, true) {
+            self.inner.shared.view_changed();
+        }
     }
 
     /// Does it, and resolves when it is done: started = ready, stopped = its tree is gone. A restart of a service with

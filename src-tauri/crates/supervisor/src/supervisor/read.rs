@@ -48,6 +48,7 @@ impl Supervisor {
         let foreign =
             !matches!(spec.run, Run::Process(_)) || cell.slots().iter().any(|slot| slot.external);
         if foreign {
+            // What stands in for it has the service's own address.
             (self.inner.shared.parts.drivers)(&spec)
         } else {
             None
