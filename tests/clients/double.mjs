@@ -1,13 +1,17 @@
-// Starts a double of the simulator on a free port, and orders its faults.
+// Starts a double of the simulator on a free port, and orders its faults. With STUDIO_COCKPIT_GATEWAY set, a whole
+// cockpit stands before it, and clients are given its gateway's address instead.
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { after } from "node:test";
+import { cockpit } from "./cockpit.mjs";
 
-/** A double: `origin` is where it listens. It ends with the tests of the file. */
+export const program = process.env.STUDIO_COCKPIT ?? "../../target/debug/studio-cockpit";
+
+/** A double: `origin` is where clients ask. It ends with the tests of the file. */
 export async function double(what, ...flags) {
   const child = spawn(
-    process.env.STUDIO_COCKPIT ?? "../../target/debug/studio-cockpit",
+    program,
     ["simulate", what, "--port", "0", "--tokens-per-second", "0", ...flags],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
@@ -28,8 +32,15 @@ export async function double(what, ...flags) {
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
     return answer.status === 204 ? undefined : answer.json();
   };
+  const before = process.env.STUDIO_COCKPIT_GATEWAY
+    ? await cockpit(providers({ [what]: { kind: what, origin } }))
+    : undefined;
   return {
-    origin,
+    origin: before?.gateway ?? origin,
+    /** Where it listens itself. */
+    own: origin,
+    /** The cockpit before it, if one is. */
+    cockpit: before,
     /** Puts a fault in force for everybody. */
     fault: (order) => ask("/_fault", "POST", order),
     /** Takes all faults back. */
@@ -37,6 +48,16 @@ export async function double(what, ...flags) {
     /** The last requests, oldest first. */
     requests: () => ask("/_requests"),
   };
+}
+
+/** Providers as a cockpit.toml has them, each with nothing but its address. */
+export function providers(all) {
+  return Object.entries(all)
+    .map(([name, { kind, origin, more = "" }]) => {
+      const base = kind === "openai" ? `${origin}/v1` : origin;
+      return `[providers.${name}]\nkind = "${kind}"\nbase_url = "${base}"\n${more}\n`;
+    })
+    .join("\n");
 }
 
 /** All of a stream. */

@@ -204,7 +204,9 @@ async fn answer(
                 .await
                 .unwrap_or_else(|refusal| refusal.answer(protocol))
         }
-        (What::Models, None) => through::list(&shared, &force, &caller, protocol, &parts).await,
+        (What::Models, None) => {
+            through::list(&shared, &force, &caller, protocol, parts, body).await
+        }
         (What::Other, None) => through::pass(&shared, &force, &caller, protocol, parts, body)
             .await
             .unwrap_or_else(|refusal| refusal.answer(protocol)),

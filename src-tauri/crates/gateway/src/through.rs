@@ -137,12 +137,20 @@ pub(crate) async fn list(
     force: &InForce,
     caller: &Caller,
     protocol: Protocol,
-    parts: &Parts,
+    parts: Parts,
+    body: Incoming,
 ) -> Response<Outgoing> {
     let able = || {
         let all = force.providers().iter();
         all.filter(|provider| protocol.spoken_by(provider.spec.kind))
     };
+    // One provider and no routes: its list is the list, page by page, and its refusal is the refusal.
+    if let (Some(only), None) = (able().next(), able().nth(1))
+        && force.spec.routes.is_empty()
+    {
+        let answer = pass_to(shared, only, caller, parts, body).await;
+        return answer.unwrap_or_else(|refusal| refusal.answer(protocol));
+    }
     // The caller's own key is for one of them at most.
     let meant = force
         .for_protocol(protocol)
