@@ -20,6 +20,7 @@ mod folder;
 mod follow;
 mod health;
 mod ingest;
+mod keys;
 mod pulse;
 mod reload;
 mod traffic;
@@ -191,6 +192,7 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
         tokio::spawn(reload::watch(Arc::clone(&engine), mark, stopping.clone())),
         tokio::spawn(doors::watch(Arc::clone(&engine), stopping.clone())),
         tokio::spawn(ingest::watch(Arc::clone(&engine), stopping.clone())),
+        tokio::spawn(keys::watch(Arc::clone(&engine), stopping.clone())),
     ];
     let mut taking_up = pin!(async {
         match config {

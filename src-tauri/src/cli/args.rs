@@ -155,6 +155,11 @@ pub(super) enum Verb {
         #[arg(long, value_name = "WHAT")]
         by: Option<By>,
     },
+    /// Make, list and remove keys of the gateway
+    Key {
+        #[command(subcommand)]
+        what: KeyVerb,
+    },
     /// Print what a service wrote
     Logs {
         #[command(flatten)]
@@ -233,6 +238,55 @@ pub(super) enum Verb {
     },
 }
 
+/// What is done with keys.
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyVerb {
+    /// Make a key and print it, once; only its hash is kept
+    Add {
+        #[command(flatten)]
+        reading: Reading,
+        /// Its name, as requests are attributed
+        name: String,
+        #[command(flatten)]
+        limits: KeyLimits,
+    },
+    /// List the keys, what they may use and when they were last used
+    List {
+        #[command(flatten)]
+        reading: Reading,
+    },
+    /// Remove a key: it opens nothing any more
+    Remove {
+        #[command(flatten)]
+        reading: Reading,
+        /// Its name
+        name: String,
+    },
+}
+
+/// What a key may use; as much as it likes of what is not limited.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct KeyLimits {
+    /// Requests in a minute
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) requests_per_minute: Option<u32>,
+    /// Tokens in a minute, input and output together
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) tokens_per_minute: Option<u32>,
+    /// Dollars in a calendar day
+    #[arg(long, value_name = "USD")]
+    pub(super) usd_per_day: Option<f64>,
+    /// Dollars in a calendar month
+    #[arg(long, value_name = "USD")]
+    pub(super) usd_per_month: Option<f64>,
+    /// The routes, models and provider/models it may ask for
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub(super) models: Vec<String>,
+    /// The most output it may ask for, in tokens
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) max_tokens: Option<u64>,
+}
+
 impl Args {
     /// Whether this runs an engine, which wants worker threads; every other verb does with one.
     pub fn runs_engine(&self) -> bool {
@@ -247,6 +301,12 @@ impl Args {
                 | Verb::Status { reading }
                 | Verb::Services { reading }
                 | Verb::Usage { reading, .. }
+                | Verb::Key {
+                    what:
+                        KeyVerb::Add { reading, .. }
+                        | KeyVerb::List { reading }
+                        | KeyVerb::Remove { reading, .. },
+                }
                 | Verb::Logs { reading, .. }
                 | Verb::Start { reading, .. }
                 | Verb::Stop { reading, .. }
@@ -334,6 +394,9 @@ mod tests {
             "studio-cockpit stop api",
             "studio-cockpit stop --all",
             "studio-cockpit restart api --data-dir d",
+            "studio-cockpit key add app --requests-per-minute 60 --tokens-per-minute 9 --usd-per-day 5 --usd-per-month 50 --models a,b --max-tokens 9",
+            "studio-cockpit key list --json",
+            "studio-cockpit key remove app",
             "studio-cockpit login on",
             "studio-cockpit login off",
             "studio-cockpit uninstall --yes --keep-data",
@@ -350,6 +413,9 @@ mod tests {
             "studio-cockpit stop",
             "studio-cockpit stop api --all",
             "studio-cockpit login maybe",
+            "studio-cockpit key",
+            "studio-cockpit key add",
+            "studio-cockpit key add app --requests-per-minute 0",
             "studio-cockpit logs",
             "studio-cockpit logs api --tail 10001",
             "studio-cockpit --json status",

@@ -213,7 +213,7 @@ impl Client {
     }
 }
 
-fn accepted(status: StatusCode, body: Bytes) -> Result<Bytes, Problem> {
+pub(super) fn accepted(status: StatusCode, body: Bytes) -> Result<Bytes, Problem> {
     if status.is_success() {
         Ok(body)
     } else {
@@ -234,7 +234,7 @@ fn refused(status: StatusCode, body: &[u8]) -> Problem {
     })
 }
 
-fn understood<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(super) fn understood<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| {
         Problem::new(Code::Internal, "the engine's answer is not understood")
             .detail(error.to_string())

@@ -19,7 +19,7 @@ mod style;
 mod verbs;
 
 pub use args::Args;
-use args::{Switch, Verb};
+use args::{KeyVerb, Switch, Verb};
 use cockpit_model::{Code, Problem};
 use failure::Done;
 
@@ -54,6 +54,15 @@ async fn perform(args: Args) -> Done {
             window,
             by,
         } => verbs::usage::usage(&reading, &window, by).await,
+        Verb::Key { what } => match what {
+            KeyVerb::Add {
+                reading,
+                name,
+                limits,
+            } => verbs::key::add(&reading, &name, &limits).await,
+            KeyVerb::List { reading } => verbs::key::list(&reading).await,
+            KeyVerb::Remove { reading, name } => verbs::key::remove(&reading, &name).await,
+        },
         Verb::Logs {
             reading,
             name,

@@ -9,6 +9,7 @@ use cockpit_api::{
     CallsAsked, Chart, Cockpit, Counted, Found, Live, LoginItem, Plan, UsageAsked, Written,
 };
 use cockpit_model::host::{HostSample, HostView};
+use cockpit_model::keys::{KeyView, KeyWish, NewKey, RemovedKey};
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::spec::Kind;
 use cockpit_model::usage::Usage;
@@ -23,7 +24,7 @@ use cockpit_supervisor::Supervisor;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
 
-use super::{Ending, Engine, sibling, whole};
+use super::{Ending, Engine, keys, sibling, whole};
 use crate::cli::folder::DataFolder;
 
 /// How long the first sample may take.
@@ -130,6 +131,13 @@ pub(super) fn just_after(now: Timestamp) -> Timestamp {
 
 pub(super) fn storage(error: impl std::fmt::Display) -> Problem {
     Problem::new(Code::Storage, error.to_string())
+}
+
+/// What came of a task.
+async fn done<T>(task: tokio::task::JoinHandle<Result<T, Problem>>) -> Result<T, Problem> {
+    task.await.unwrap_or_else(|error| {
+        Err(Problem::new(Code::Internal, "a task of the engine failed").detail(error.to_string()))
+    })
 }
 
 /// Runs what reads the disk on a thread that may block.
@@ -398,6 +406,30 @@ impl Cockpit for Door {
                 ..Written::default()
             },
         }
+    }
+
+    fn keys(&self) -> BoxFuture<'static, Result<Vec<KeyView>, Problem>> {
+        let engine = Arc::clone(&self.0);
+        async move { keys::list(&engine).await }.boxed()
+    }
+
+    fn add_key(&self, wish: KeyWish) -> BoxFuture<'static, Result<NewKey, Problem>> {
+        let engine = Arc::clone(&self.0);
+        async move {
+            // In a task of its own: a client that hangs up leaves no key that the gateway does not know.
+            let adding = tokio::spawn(async move { keys::add(&engine, wish).await });
+            done(adding).await
+        }
+        .boxed()
+    }
+
+    fn remove_key(&self, name: String) -> BoxFuture<'static, Result<RemovedKey, Problem>> {
+        let engine = Arc::clone(&self.0);
+        async move {
+            let removing = tokio::spawn(async move { keys::remove(&engine, name).await });
+            done(removing).await
+        }
+        .boxed()
     }
 
     fn chart(&self, chart: Chart) -> BoxFuture<'static, Result<Vec<u8>, Problem>> {

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{Engine, health, traffic, whole};
+use super::{Engine, health, keys, traffic, whole};
 
 /// How often an address that somebody else has is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ const RELEASE_WITHIN: Duration = Duration::from_secs(15);
 
 /// The gateway, and where it listens.
 pub(super) struct Open {
-    gateway: Gateway,
+    pub(super) gateway: Gateway,
     doors: Vec<Opened>,
     /// What it does besides.
     tending: Running,
@@ -95,7 +95,7 @@ pub(super) async fn obey(engine: &Arc<Engine>, spec: Option<&TrafficSpec>) {
         *whole(&engine.gateway) = None;
         whole(&engine.doors).clear();
         if let Some(open) = open.take() {
-            close(open).await;
+            close(engine, open).await;
         }
         health::follow(engine);
         return;
@@ -103,6 +103,9 @@ pub(super) async fn obey(engine: &Arc<Engine>, spec: Option<&TrafficSpec>) {
     match &mut *open {
         Some(open) => {
             open.gateway.apply(spec.clone()).await;
+            // Who has a budget only from now on has spent all the same.
+            let spent = traffic::spent(engine.ledger.clone()).await;
+            open.gateway.restore(spent);
             open.wanted = wanted(spec);
         }
         None => match traffic::begin(engine, spec).await {
@@ -243,7 +246,7 @@ pub(super) async fn take_over(engine: &Arc<Engine>, service: &str) -> Option<Res
 /// Closes the gateway; answers under way are finished, within bounds.
 pub(super) async fn end(engine: &Engine) {
     if let Some(open) = engine.traffic.lock().await.take() {
-        close(open).await;
+        close(engine, open).await;
     }
 }
 
@@ -294,9 +297,10 @@ impl Opened {
     }
 }
 
-async fn close(open: Open) {
+async fn close(engine: &Engine, open: Open) {
     futures_util::future::join_all(open.doors.into_iter().map(Opened::close)).await;
     open.tending.end().await;
+    keys::write_uses(&engine.state, &open.gateway).await;
 }
 
 /// Where the gateway is to listen, and for whom.

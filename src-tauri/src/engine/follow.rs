@@ -85,6 +85,7 @@ pub(super) async fn run(engine: Arc<Engine>, stopping: CancellationToken) {
             | EventBody::Host { .. }
             | EventBody::Budget { .. }
             | EventBody::Refused { .. }
+            | EventBody::Access { .. }
             | EventBody::Pii { .. }
             | EventBody::Reported { .. }
             | EventBody::Calls { .. } => {}

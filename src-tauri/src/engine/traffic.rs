@@ -1,22 +1,26 @@
 //! What the gateway needs of the other parts of the engine.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use cockpit_gateway::{Calls, Events, Findings, Gateway, Secrets, Standing, Who};
 use cockpit_model::service::InstanceState;
 use cockpit_model::traffic::{SecretPlace, TrafficSpec};
-use cockpit_model::{Call, EventBody, Report, Timestamp, Usd};
+use cockpit_model::{Call, EventBody, Report, Usd};
 use cockpit_resilience::budget::Each;
-use cockpit_store::{Ledger, UsageQuery};
+use cockpit_store::Ledger;
+use cockpit_store::ledger::{Spender, Spent};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::ended::Ended;
-use super::{Engine, publish};
+use super::{Engine, keys, publish};
 
 /// A gateway with these settings; it listens nowhere yet.
 pub(super) async fn begin(engine: &Arc<Engine>, spec: &TrafficSpec) -> Result<Gateway, String> {
+    // Without them it would let in whoever it must not.
+    let made = keys::made(&engine.state).await.map_err(|problem| {
+        format!("the gateway does not open, for its keys cannot be read: {problem}")
+    })?;
     let told = Told {
         bus: engine.bus.clone(),
         telemetry: engine.telemetry.clone(),
@@ -35,37 +39,54 @@ pub(super) async fn begin(engine: &Arc<Engine>, spec: &TrafficSpec) -> Result<Ga
         secrets: Arc::new(Kept(Arc::downgrade(engine))),
         events: Arc::new(told),
         spent: spent(engine.ledger.clone()).await,
-        keys: Vec::new(),
+        key_uses: keys::uses(&engine.state).await,
+        keys: made,
     };
     Gateway::new(spec.clone(), parts)
         .await
         .map_err(|error| error.to_string())
 }
 
+/// Spenders of one start at most.
+const MOST_SPENDERS: usize = 100_000;
+
 /// What was spent today and this month, so that a restart gives nobody a new budget.
-async fn spent(ledger: Ledger) -> Vec<(Who, Each<Usd>)> {
+pub(super) async fn spent(ledger: Ledger) -> Vec<(Who, Each<Usd>)> {
     let periods = cockpit_gateway::periods();
+    let (day, month) = (periods.day, periods.month);
     let reading = tokio::task::spawn_blocking(move || {
-        let now = Timestamp::now();
-        let since = |from: Timestamp| {
-            let query = UsageQuery {
-                from,
-                to: now.checked_add(Duration::from_secs(1)).unwrap_or(now),
-                step: None,
-                group_by: None,
-            };
-            let usage = ledger.usage(&query, now);
-            usage.ok().and_then(|usage| usage.totals.cost_usd)
-        };
-        Each {
-            day: since(periods.day.starts).unwrap_or_default(),
-            month: since(periods.month.starts).unwrap_or_default(),
-        }
+        ledger.spending(
+            day.starts..day.ends,
+            month.starts..month.ends,
+            MOST_SPENDERS,
+        )
     });
-    reading
-        .await
-        .map(|spent| vec![(Who::All, spent)])
-        .unwrap_or_default()
+    let spent = match reading.await {
+        Ok(Ok(spent)) => spent,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "what was spent before cannot be read: budgets begin anew");
+            Vec::new()
+        }
+        Err(error) => {
+            tracing::error!(%error, "what was spent before was not read: budgets begin anew");
+            Vec::new()
+        }
+    };
+    spent.into_iter().map(before).collect()
+}
+
+fn before(spent: Spent) -> (Who, Each<Usd>) {
+    let who = match spent.who {
+        Spender::All => Who::All,
+        Spender::Key(name) => Who::Key(name),
+        Spender::User(name) => Who::User(name),
+        Spender::Agent(name) => Who::Agent(name),
+    };
+    let each = Each {
+        day: spent.day,
+        month: spent.month,
+    };
+    (who, each)
 }
 
 struct Written {

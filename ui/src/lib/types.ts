@@ -305,6 +305,14 @@ export type EventBody =
   | { type: 'reported'; kind: string; count: number; user: string | null; said: string | null }
   | { type: 'pii'; call: string; found: string[]; action: string }
   | { type: 'calls'; ended: number; newest: Call[] }
+  | {
+      type: 'access';
+      key: string;
+      what: 'address' | 'hour' | 'volume';
+      from: string;
+      seen: string;
+      usual: string;
+    }
   | { type: 'gap'; missed: number | null };
 
 /** Whether a provider answers. */

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use cockpit_metering::counters::Counters;
 use cockpit_model::host::HostView;
+use cockpit_model::keys::{KeyView, KeyWish, NewKey, RemovedKey};
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::usage::{Dimension, Usage};
 use cockpit_model::{
@@ -107,6 +108,15 @@ pub trait Cockpit: Send + Sync + 'static {
 
     /// What has been counted since the engine began. Never waits.
     fn counted(&self) -> Counted;
+
+    /// Every key of the gateway; never the keys themselves.
+    fn keys(&self) -> BoxFuture<'static, Result<Vec<KeyView>, Problem>>;
+
+    /// Makes a key; the answer is the only one that holds it.
+    fn add_key(&self, wish: KeyWish) -> BoxFuture<'static, Result<NewKey, Problem>>;
+
+    /// Removes a key that was made here.
+    fn remove_key(&self, name: String) -> BoxFuture<'static, Result<RemovedKey, Problem>>;
 
     /// A chart for a report.
     fn chart(&self, chart: Chart) -> BoxFuture<'static, Result<Vec<u8>, Problem>>;

@@ -7,12 +7,12 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use cockpit_model::{Code, Problem};
 
 use crate::cockpit::Cockpit;
 use crate::gate::{self, MAX_BODY};
-use crate::handlers::{charts, engine, events, host, logs, services, sign_in, traffic};
+use crate::handlers::{charts, engine, events, host, keys, logs, services, sign_in, traffic};
 use crate::refusal::Refusal;
 use crate::sign_in::SignIn;
 use crate::ui::Ui;
@@ -90,6 +90,13 @@ pub(crate) fn table() -> Vec<Route> {
             "/api/breakers/{provider}/{model}/reset",
             post(traffic::reset),
         ),
+        read("/api/keys", get(keys::list)),
+        act("/api/keys", post(keys::add)),
+        Route {
+            method: Method::DELETE,
+            path: "/api/keys/{name}",
+            handler: delete(keys::remove),
+        },
         read("/api/detect", get(engine::detect)),
         read("/api/login", get(engine::login)),
         act("/api/login", post(engine::set_login)),

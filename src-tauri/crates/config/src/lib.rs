@@ -44,6 +44,7 @@ use toml::de::DeTable;
 
 pub use diff::{Change, Changes, diff};
 pub use files::{Disk, Files, Unchecked};
+pub use names::check as check_name;
 pub use order::start_order;
 pub use plan::{Plan, PlannedService, plan};
 pub use units::{format_duration, format_size, parse_duration, parse_size};

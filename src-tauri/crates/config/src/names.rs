@@ -2,8 +2,11 @@
 
 use crate::secrets;
 
-/// Names become folders, so they must never be paths.
-pub(crate) fn check(name: &str) -> Result<(), &'static str> {
+/// Judges the name of a service, a provider or a key. Names become folders, so they must never be paths.
+///
+/// # Errors
+/// What is wrong with it: the end of a sentence that begins with the name.
+pub fn check(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
         return Err("is empty");
     }

@@ -18,6 +18,18 @@ pub fn now() -> Periods {
     }
 }
 
+/// The hour of the day, from 0 to 23, by the same clock.
+pub(crate) fn hour(at: Timestamp) -> u8 {
+    let day = now().day;
+    let hour = if (day.starts..day.ends).contains(&at) {
+        at.duration_since(day.starts).as_hours()
+    } else {
+        i64::from(at.to_zoned(TimeZone::system()).hour())
+    };
+    // A day on which the clock is set back has an hour more.
+    u8::try_from(hour.clamp(0, 23)).unwrap_or(0)
+}
+
 fn at(now: Timestamp, zone: TimeZone) -> Periods {
     let today = now.to_zoned(zone);
     // A day that does not begin (a change of zone over the date line) leaves the moment itself.

@@ -162,7 +162,7 @@ async fn answer(
         return match admitted {
             Ok(()) => preflight(&parts.headers),
             Err(refusal) => {
-                shared.refused(peer, &refusal);
+                shared.refused(gate::origin(&parts.headers, peer), &refusal);
                 refusal.answer(protocol)
             }
         };
@@ -174,10 +174,13 @@ async fn answer(
     let caller = match admitted {
         Ok(caller) => caller,
         Err(refusal) => {
-            shared.refused(peer, &refusal);
+            shared.refused(gate::origin(&parts.headers, peer), &refusal);
             return refusal.answer(protocol);
         }
     };
+    if let Some(key) = &caller.key {
+        shared.visited(&key.name, gate::origin(&parts.headers, peer));
+    }
     if is_ambiguous(&parts.method, parts.uri.path()) {
         return Refusal::new(
             "caller_malformed_request",

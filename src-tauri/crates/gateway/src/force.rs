@@ -180,11 +180,27 @@ impl InForce {
         for (key, hash) in stored {
             // What is written for a key of that name limits the stored one too.
             let written = spec.keys.iter().find(|one| one.name == key.name);
+            if written.is_some_and(|one| one.secret.is_some()) {
+                trouble.push(format!(
+                    "the key that was made here for `{0}` opens nothing: cockpit.toml gives [keys.{0}] a secret of \
+                     its own",
+                    key.name
+                ));
+                continue;
+            }
             let key = Arc::new(written.unwrap_or(key).clone());
             keys.by_hash.insert(*hash, key);
         }
         for key in &spec.keys {
-            let Some(place) = &key.secret else { continue };
+            let Some(place) = &key.secret else {
+                if !stored.iter().any(|(one, _)| one.name == key.name) {
+                    trouble.push(format!(
+                        "nobody can use the key `{0}`: it has no secret; `studio-cockpit key add {0}` makes one",
+                        key.name
+                    ));
+                }
+                continue;
+            };
             match secrets.read(place).await {
                 Ok(secret) => {
                     keys.by_hash.insert(hash(&secret), Arc::new(key.clone()));

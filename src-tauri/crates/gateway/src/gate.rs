@@ -4,6 +4,11 @@
 //! loopback alone says little: a request with a foreign Host or with a header that only proxies add needs
 //! a configured key, and a Host that the person has named. A page in a browser on this machine reaches
 //! loopback too: a foreign Origin is refused, except those of applications, which are no websites.
+//!
+//! **From where** a request comes is its peer's address, unless a program of this machine forwarded it: then it
+//! is what that program says. Every proxy appends the address it was asked from to `x-forwarded-for`, so only
+//! the last one there was written by the tunnel on this machine; all before it, and every other header, may be
+//! the caller's own invention. `cf-connecting-ip` counts where there is nothing else.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,6 +20,7 @@ use hyper::header::{AUTHORIZATION, HOST, ORIGIN};
 use sha2::{Digest, Sha256};
 
 use crate::refusal::Refusal;
+use crate::secret;
 
 /// The SHA-256 of a key: all that is kept of one.
 pub type KeyHash = [u8; 32];
@@ -37,6 +43,30 @@ pub(crate) struct Keys {
 pub(crate) struct Caller {
     /// By the key; none: anybody on this machine.
     pub(crate) key: Option<Arc<KeySpec>>,
+}
+
+/// From where a request comes; see the module.
+pub(crate) fn origin(headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+    let peer = peer.to_canonical();
+    if !peer.is_loopback() {
+        return peer;
+    }
+    let forwarded = headers.get_all("x-forwarded-for").iter().next_back();
+    let forwarded = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next());
+    let direct = || headers.get("cf-connecting-ip")?.to_str().ok();
+    forwarded
+        .or_else(direct)
+        .and_then(address)
+        .map_or(peer, |address| address.to_canonical())
+}
+
+/// An address as proxies write it: some with a port, some in brackets.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = || text.parse().ok();
+    let with_port = || Some(text.parse::<std::net::SocketAddr>().ok()?.ip());
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    bare().or_else(with_port).or_else(in_brackets)
 }
 
 /// Headers that only a proxy adds.
@@ -88,16 +118,20 @@ pub(crate) fn admit(
         ));
     }
     let caller = known(headers, keys);
-    if caller.key.is_none() && (keys.needed || outside) {
-        let what = if presented(headers).is_some() {
-            "the key is not one of this cockpit's"
+    let presented = presented(headers);
+    // Where nobody needs a key anything goes for one; but not a key that was taken from its owner, which a
+    // vendor, moreover, must not be shown.
+    let gone = caller.key.is_none() && presented.is_some_and(secret::is_made_here);
+    if caller.key.is_none() && (keys.needed || outside || gone) {
+        let what = if presented.is_some() {
+            "the key is not, or no longer, one of this cockpit's"
         } else {
             "no key was sent"
         };
         return Err(Refusal::new(
             "caller_unauthorized",
             format!(
-                "{what}; send one that cockpit.toml has under [keys] as `Authorization: Bearer …` or `x-api-key`"
+                "{what}; send one of those that `studio-cockpit key list` shows, as `Authorization: Bearer …` or `x-api-key`"
             ),
         ));
     }
@@ -214,6 +248,43 @@ mod tests {
         admit(&map, peer, &keys(secret), &allowed)
             .map(|caller| caller.key.map(|key| key.name.clone()))
             .map_err(|refusal| refusal.code)
+    }
+
+    #[test]
+    fn from_where_a_request_comes() {
+        let remote: IpAddr = "100.64.0.9".parse().unwrap();
+        let cases: &[(&[(&str, &str)], IpAddr, &str)] = &[
+            (&[], HERE, "127.0.0.1"),
+            (&[("x-forwarded-for", "203.0.113.7")], HERE, "203.0.113.7"),
+            // Only the last was written by the tunnel.
+            (
+                &[("x-forwarded-for", "10.0.0.1, 203.0.113.7")],
+                HERE,
+                "203.0.113.7",
+            ),
+            (
+                &[
+                    ("x-forwarded-for", "10.0.0.1"),
+                    ("x-forwarded-for", "203.0.113.7:4711"),
+                    ("cf-connecting-ip", "10.0.0.2"),
+                ],
+                HERE,
+                "203.0.113.7",
+            ),
+            (&[("cf-connecting-ip", "2001:db8::1")], HERE, "2001:db8::1"),
+            (&[("x-forwarded-for", "[2001:db8::1]")], HERE, "2001:db8::1"),
+            (&[("x-forwarded-for", "unknown")], HERE, "127.0.0.1"),
+            // Who comes without a tunnel says nothing that counts.
+            (&[("x-forwarded-for", "203.0.113.7")], remote, "100.64.0.9"),
+            (&[], "::ffff:100.64.0.9".parse().unwrap(), "100.64.0.9"),
+        ];
+        for (headers, peer, expected) in cases {
+            let mut map = HeaderMap::new();
+            for (name, value) in *headers {
+                map.append(HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
+            }
+            assert_eq!(origin(&map, *peer).to_string(), *expected, "{headers:?}");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@
 //! - **Memory is bounded:** requests and answers that are held, each and together ([`memory`]), waiting requests,
 //!   callers that are told apart.
 
+mod access;
 mod body;
 mod breakers;
 mod calendar;
@@ -42,6 +43,7 @@ mod refusal;
 mod relay;
 mod room;
 mod seams;
+mod secret;
 mod spend;
 mod through;
 mod upstream;
@@ -50,23 +52,26 @@ mod view;
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use cockpit_model::traffic::{KeySpec, Target, TrafficSpec};
-use cockpit_model::{BreakerView, EventBody, GatewayView, ReportKind, Usd};
+use cockpit_model::{BreakerView, EventBody, GatewayView, ReportKind, Timestamp, Usd};
 use cockpit_resilience::breaker;
 use cockpit_resilience::budget::Each;
 use tokio::net::TcpListener;
 
+use crate::access::Access;
 use crate::breakers::SharedBreakers;
 use crate::findings::{Finding, Gathered, Whose};
 use crate::force::{InForce, Provider};
 use crate::room::Room;
 
+pub use access::KeyUse;
 pub use calendar::now as periods;
 pub use gate::{KeyHash, hash};
 pub use room::RoomView;
 pub use seams::{Calls, Events, Findings, Secrets, Standing};
+pub use secret::{PREFIX as KEY_PREFIX, beginning as key_beginning, is_made_here, new_key};
 pub use spend::Who;
 
 /// What the gateway is made of besides its settings.
@@ -81,8 +86,10 @@ pub struct Parts {
     pub secrets: Arc<dyn Secrets>,
     /// Who is told what happens.
     pub events: Arc<dyn Events>,
-    /// What was spent today and this month, before this start.
+    /// What was spent today and this month, before this start; whoever spent most first.
     pub spent: Vec<(Who, Each<Usd>)>,
+    /// How keys were used before this start.
+    pub key_uses: Vec<KeyUse>,
     /// Keys that were made here: only their hashes are kept.
     pub keys: Vec<(KeySpec, KeyHash)>,
 }
@@ -92,7 +99,8 @@ pub struct Parts {
 pub struct Gateway {
     shared: Arc<Shared>,
     secrets: Arc<dyn Secrets>,
-    keys: Arc<Mutex<Vec<(KeySpec, KeyHash)>>>,
+    /// Held while new settings are made ready, so that the last that come are the last in force.
+    keys: Arc<tokio::sync::Mutex<Vec<(KeySpec, KeyHash)>>>,
 }
 
 pub(crate) struct Shared {
@@ -108,6 +116,7 @@ pub(crate) struct Shared {
     pub(crate) standing: Arc<dyn Standing>,
     events: Arc<dyn Events>,
     knocks: knocks::Knocks,
+    access: Access,
     force: RwLock<Arc<InForce>>,
 }
 
@@ -174,6 +183,24 @@ impl Shared {
         }
     }
 
+    /// A key is used.
+    pub(crate) fn visited(&self, key: &str, from: IpAddr) {
+        for noticed in self.access.visit(key, from, Timestamp::now()) {
+            let whose = Whose {
+                key: Some(key),
+                from: Some(from),
+                ..Whose::default()
+            };
+            self.findings.note(&Finding {
+                ok: Some(true),
+                ..Finding::new(ReportKind::Auth, noticed.what, whose)
+            });
+            if let Some(event) = noticed.event {
+                self.events.publish(event);
+            }
+        }
+    }
+
     /// Hands on, from time to time, what has come together.
     async fn hand_on(&self) {
         loop {
@@ -215,6 +242,7 @@ impl Gateway {
             secrets,
             events,
             spent,
+            key_uses,
             keys,
         } = parts;
         let told = Arc::clone(&events);
@@ -256,34 +284,62 @@ impl Gateway {
                 standing,
                 events,
                 knocks: knocks::Knocks::default(),
+                access: Access::new(key_uses),
                 force: RwLock::new(Arc::new(InForce::empty(force.spec.clone()))),
             }),
             secrets,
-            keys: Arc::new(Mutex::new(keys)),
+            keys: Arc::new(tokio::sync::Mutex::new(keys)),
         };
-        gateway.put_in_force(force);
+        {
+            let keys = gateway.keys.lock().await;
+            gateway.put_in_force(force, &keys);
+        }
         Ok(gateway)
     }
 
     /// Takes new settings; requests under way end as they began. A new `listen` is taken up by the next start.
     pub async fn apply(&self, spec: TrafficSpec) {
-        let keys = self
-            .keys
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let keys = self.keys.lock().await;
         let force = InForce::of(spec, &keys, &*self.secrets, &self.shared.standing).await;
-        self.put_in_force(force);
+        self.put_in_force(force, &keys);
     }
 
     /// Takes the keys that were made here.
-    pub async fn set_keys(&self, keys: Vec<(KeySpec, KeyHash)>) {
-        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
-        self.apply(self.shared.force().spec.clone()).await;
+    pub async fn set_keys(&self, made: Vec<(KeySpec, KeyHash)>) {
+        let mut keys = self.keys.lock().await;
+        *keys = made;
+        let spec = self.shared.force().spec.clone();
+        let force = InForce::of(spec, &keys, &*self.secrets, &self.shared.standing).await;
+        self.put_in_force(force, &keys);
     }
 
-    fn put_in_force(&self, force: InForce) {
+    /// Takes what was spent today and this month, whoever spent most first: for those who have a budget only
+    /// from now on. What is known here is no less for it.
+    pub fn restore(&self, spent: Vec<(Who, Each<Usd>)>) {
+        self.shared.spend.restore(spent);
+    }
+
+    /// How keys are used, of those that were used since this was last asked: to be written down.
+    pub fn key_uses(&self) -> Vec<KeyUse> {
+        self.shared.access.changed()
+    }
+
+    /// They could not be written down, and are answered again.
+    pub fn key_uses_not_written(&self, uses: &[KeyUse]) {
+        self.shared.access.not_written(uses);
+    }
+
+    /// When each key was last used, of those that ever were.
+    pub fn keys_last_used(&self) -> HashMap<String, Timestamp> {
+        self.shared.access.last_used()
+    }
+
+    fn put_in_force(&self, force: InForce, made: &[(KeySpec, KeyHash)]) {
         let shared = &self.shared;
+        shared.access.retain(|name| {
+            let written = force.spec.keys.iter().any(|key| key.name == name);
+            written || made.iter().any(|(key, _)| key.name == name)
+        });
         shared.prices.obey(&force.spec.providers);
         shared.rooms.obey(&force.spec);
         shared.spend.reconfigure();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
@@ -20,7 +20,12 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// When to come again.
     pub(crate) retry_after: Option<Duration>,
+    /// What is left of the caller's limits.
+    pub(crate) limits: Option<Box<HeaderMap>>,
 }
+
+/// The official clients wait no longer than this for us, if we say so; older ones would come too early instead.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Every code of our own: its status. The prefix says whose fault it is.
 pub(crate) const fn status_of(code: &str) -> StatusCode {
@@ -51,11 +56,18 @@ impl Refusal {
             status: status_of(code),
             message: message.into(),
             retry_after: None,
+            limits: None,
         }
     }
 
     pub(crate) fn retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
+        self
+    }
+
+    /// Says what is left of the caller's limits, in the standard headers.
+    pub(crate) fn limits(mut self, limits: HeaderMap) -> Self {
+        self.limits = (!limits.is_empty()).then(|| Box::new(limits));
         self
     }
 
@@ -83,6 +95,15 @@ impl Refusal {
             // Whole seconds, and never earlier than it makes sense.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            // The official clients prefer this one, which is exact.
+            let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+            headers.insert("retry-after-ms", HeaderValue::from(millis.max(1)));
+            if wait > LONGEST_WAIT || self.status == StatusCode::PAYMENT_REQUIRED {
+                headers.insert("x-should-retry", HeaderValue::from_static("false"));
+            }
+        }
+        if let Some(limits) = &self.limits {
+            headers.extend((**limits).clone());
         }
         answer
     }

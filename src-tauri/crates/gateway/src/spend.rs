@@ -1,5 +1,7 @@
 //! What callers may use, and what may be spent: reserved before a request goes on, settled after.
 
+mod forgotten;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,11 +17,14 @@ use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
+use self::forgotten::Forgotten;
 use crate::calendar;
 use crate::refusal::Refusal;
 
 /// More callers are not kept apart: users and agents are named by callers, so idle ones are forgotten.
 const MOST: usize = 10_000;
+/// Accounts that a start opens for those who spent most, so that they can be shown.
+const OPENED: usize = 1000;
 /// More budgets than this nobody reads.
 const SHOWN: usize = 50;
 
@@ -53,8 +58,39 @@ pub(crate) type Listener = Box<dyn Fn(&Who, &Crossed) + Send + Sync>;
 /// See the module.
 pub(crate) struct Spend {
     origin: Instant,
-    accounts: Mutex<HashMap<Who, Account>>,
+    accounts: Mutex<Accounts>,
     crossed: Listener,
+}
+
+#[derive(Debug, Default)]
+struct Accounts {
+    open: HashMap<Who, Account>,
+    forgotten: Forgotten,
+}
+
+impl Accounts {
+    /// Closes those that are not in use.
+    fn make_room(&mut self, now: Duration, periods: &budget::Periods) {
+        let Self { open, forgotten } = self;
+        open.retain(|who, account| {
+            if !account.limits.is_idle(now) {
+                return true;
+            }
+            let Some(budget) = &mut account.budget else {
+                return false;
+            };
+            let [day, month] = budget.view(periods);
+            let waits = day.reserved > Usd::ZERO || month.reserved > Usd::ZERO;
+            if !waits {
+                let spent = Each {
+                    day: day.spent,
+                    month: month.spent,
+                };
+                forgotten.remember(who, spent, periods);
+            }
+            waits
+        });
+    }
 }
 
 #[derive(Debug)]
@@ -88,27 +124,38 @@ impl Spend {
     pub(crate) fn new(crossed: Listener) -> Self {
         Self {
             origin: Instant::now(),
-            accounts: Mutex::new(HashMap::new()),
+            accounts: Mutex::default(),
             crossed,
         }
     }
 
-    fn accounts(&self) -> MutexGuard<'_, HashMap<Who, Account>> {
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
         // Accounts are whole between any two calls.
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was spent before this engine started.
+    /// Learns what was spent today and this month, whoever spent most first.
     pub(crate) fn restore(&self, spent: Vec<(Who, Each<Usd>)>) {
         let periods = calendar::now();
         let mut accounts = self.accounts();
+        let Accounts { open, forgotten } = &mut *accounts;
         for (who, spent) in spent {
-            let account = Account {
-                rates: Vec::new(),
-                limits: Limits::default(),
-                budget: Some(Budget::new(Each::default(), &periods, spent)),
-            };
-            accounts.entry(who).or_insert(account);
+            let places = open.len() < OPENED;
+            match open.get_mut(&who) {
+                Some(account) => match &mut account.budget {
+                    Some(budget) => budget.know(spent, &periods),
+                    None => forgotten.remember(&who, spent, &periods),
+                },
+                None if places => {
+                    let account = Account {
+                        rates: Vec::new(),
+                        limits: Limits::default(),
+                        budget: Some(Budget::new(Each::default(), &periods, spent)),
+                    };
+                    open.insert(who, account);
+                }
+                None => forgotten.remember(&who, spent, &periods),
+            }
         }
     }
 
@@ -116,6 +163,7 @@ impl Spend {
     pub(crate) fn reconfigure(&self) {
         let now = self.origin.elapsed();
         self.accounts()
+            .open
             .retain(|_, account| account.budget.is_some() || !account.limits.is_idle(now));
     }
 
@@ -161,8 +209,8 @@ impl Spend {
             parts: Vec::new(),
         };
         let mut accounts = self.accounts();
-        if accounts.len() >= MOST {
-            accounts.retain(|_, account| account.budget.is_some() || !account.limits.is_idle(now));
+        if accounts.open.len() >= MOST {
+            accounts.make_room(now, &periods);
         }
         let mut refused = None;
         for (who, limits) in parties(wish) {
@@ -207,12 +255,22 @@ impl Spend {
 
     /// How every budget stands whose limit is known here: those that are configured, and of users and agents
     /// those who asked. The fullest first.
-    pub(crate) fn views(&self, spec: &TrafficSpec) -> Vec<BudgetView> {
+    pub(crate) fn views<'a>(
+        &self,
+        spec: &'a TrafficSpec,
+        made: impl Iterator<Item = &'a KeySpec>,
+    ) -> Vec<BudgetView> {
         let periods = calendar::now();
         let mut accounts = self.accounts();
         let mut whose = vec![Who::All];
-        whose.extend(spec.keys.iter().map(|key| Who::Key(key.name.clone())));
-        let callers = accounts.keys();
+        let keys: HashMap<&str, &LimitsSpec> = spec
+            .keys
+            .iter()
+            .chain(made)
+            .map(|key| (key.name.as_str(), &key.limits))
+            .collect();
+        whose.extend(keys.keys().map(|name| Who::Key((*name).to_owned())));
+        let callers = accounts.open.keys();
         whose.extend(
             callers
                 .filter(|who| matches!(who, Who::User(_) | Who::Agent(_)))
@@ -223,20 +281,17 @@ impl Spend {
             .flat_map(|who| {
                 let limits = match &who {
                     Who::All => None,
-                    Who::Key(name) => spec
-                        .keys
-                        .iter()
-                        .find(|key| key.name == *name)
-                        .map(|key| &key.limits),
+                    Who::Key(name) => keys.get(name.as_str()).copied(),
                     Who::User(_) => Some(&spec.limits.user),
                     Who::Agent(_) => Some(&spec.limits.agent),
                 };
                 let caps = caps(&who, limits, spec.budget);
-                let budget = accounts.get_mut(&who).and_then(|one| one.budget.as_mut());
-                // Who has not asked yet has spent nothing.
-                let stand = match budget {
+                let Accounts { open, forgotten } = &mut *accounts;
+                let stand = match open.get_mut(&who).and_then(|one| one.budget.as_mut()) {
                     Some(budget) => budget.view(&periods),
-                    None => Budget::new(caps, &periods, Each::default()).view(&periods),
+                    None => {
+                        Budget::new(caps, &periods, forgotten.peek(&who, &periods)).view(&periods)
+                    }
                 };
                 let whose = who.to_string();
                 stand
@@ -272,7 +327,7 @@ impl Spend {
         let accounts = self.accounts();
         let mut tightest: HashMap<&'static str, Headroom> = HashMap::new();
         for (who, _) in parties(wish) {
-            let Some(account) = accounts.get(&who) else {
+            let Some(account) = accounts.open.get(&who) else {
                 continue;
             };
             for (dimension, headroom) in account.limits.headroom(now) {
@@ -345,7 +400,7 @@ fn caps(who: &Who, limits: Option<&LimitsSpec>, all: BudgetSpec) -> Each<Option<
 }
 
 fn account<'a>(
-    accounts: &'a mut HashMap<Who, Account>,
+    accounts: &'a mut Accounts,
     who: &Who,
     limits: Option<&LimitsSpec>,
     all: BudgetSpec,
@@ -367,7 +422,8 @@ fn account<'a>(
         .collect()
     };
     let rates = rates();
-    let account = accounts.entry(who.clone()).or_insert_with(|| Account {
+    let Accounts { open, forgotten } = accounts;
+    let account = open.entry(who.clone()).or_insert_with(|| Account {
         rates: rates.clone(),
         limits: Limits::new(&rates),
         budget: None,
@@ -379,7 +435,7 @@ fn account<'a>(
     if caps != Each::default() {
         account
             .budget
-            .get_or_insert_with(|| Budget::new(caps, periods, Each::default()))
+            .get_or_insert_with(|| Budget::new(caps, periods, forgotten.take(who, periods)))
             .reconfigure(caps);
     }
     account
@@ -429,7 +485,7 @@ impl Held {
         {
             let mut accounts = self.spend.accounts();
             for (who, rate, money) in self.parts.drain(..) {
-                let Some(account) = accounts.get_mut(&who) else {
+                let Some(account) = accounts.open.get_mut(&who) else {
                     continue;
                 };
                 let (cost, usd) = match real {
@@ -444,8 +500,13 @@ impl Held {
                     None => (Cost::default(), Usd::ZERO),
                 };
                 account.limits.settle(rate, cost, now);
-                if let (Some(money), Some(budget)) = (money, &mut account.budget) {
-                    let reached = budget.settle(money, usd, &periods);
+                if let Some(budget) = &mut account.budget {
+                    let reached = match money {
+                        Some(money) => budget.settle(money, usd, &periods),
+                        // It was thought to cost nothing.
+                        None if usd > Usd::ZERO => budget.spend(usd, &periods),
+                        None => Vec::new(),
+                    };
                     crossed.extend(reached.into_iter().map(|one| (who.clone(), one)));
                 }
             }

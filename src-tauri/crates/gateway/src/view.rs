@@ -29,7 +29,9 @@ pub(crate) fn view(shared: &Shared) -> GatewayView {
         needs_key: force.keys.needed,
         providers: providers.collect(),
         routes: routes.collect(),
-        budgets: shared.spend.views(spec),
+        budgets: shared
+            .spend
+            .views(spec, force.keys.by_hash.values().map(|key| &**key)),
         trouble: force.trouble.clone(),
     }
 }

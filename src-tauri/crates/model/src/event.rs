@@ -175,6 +175,19 @@ pub enum EventBody {
         #[serde(default = "one")]
         count: u64,
     },
+    /// A key of the gateway is used as it never was.
+    Access {
+        /// The key's name.
+        key: String,
+        /// What is new: `address`, `hour` or `volume`.
+        what: String,
+        /// From which address.
+        from: String,
+        /// What was seen.
+        seen: String,
+        /// What is usual; empty where nothing is.
+        usual: String,
+    },
     /// A request to a model held personal data or a secret.
     Pii {
         /// The call.
@@ -231,6 +244,7 @@ impl EventBody {
             Self::Provider { .. } => "provider",
             Self::Budget { .. } => "budget",
             Self::Refused { .. } => "refused",
+            Self::Access { .. } => "access",
             Self::Pii { .. } => "pii",
             Self::Reported { .. } => "reported",
             Self::Calls { .. } => "calls",

@@ -28,6 +28,10 @@ pub enum Code {
     TooLarge,
     /// No service has that name.
     UnknownService,
+    /// No key has that name.
+    UnknownKey,
+    /// A key has that name already.
+    KeyExists,
     /// The configuration does not hold; nothing was started or touched.
     ConfigInvalid,
     /// Another action on this service is under way.
@@ -60,12 +64,13 @@ impl Code {
         match self {
             Self::Unauthorized | Self::SignInRefused => 401,
             Self::ForbiddenHost | Self::ForbiddenOrigin => 403,
-            Self::NotFound | Self::UnknownService => 404,
+            Self::NotFound | Self::UnknownService | Self::UnknownKey => 404,
             Self::MethodNotAllowed => 405,
             Self::BadRequest => 400,
             Self::TooLarge => 413,
             Self::ConfigInvalid => 422,
             Self::Busy
+            | Self::KeyExists
             | Self::NotSupported
             | Self::NotOurs
             | Self::PortConflict
@@ -88,6 +93,8 @@ impl Code {
             Self::BadRequest => "bad_request",
             Self::TooLarge => "too_large",
             Self::UnknownService => "unknown_service",
+            Self::UnknownKey => "unknown_key",
+            Self::KeyExists => "key_exists",
             Self::ConfigInvalid => "config_invalid",
             Self::Busy => "busy",
             Self::ActionFailed => "action_failed",

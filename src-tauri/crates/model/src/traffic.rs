@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::money::Usd;
 
@@ -168,7 +168,8 @@ pub struct KeySpec {
 }
 
 /// What a key, a user or an agent may use; none: as much as they like.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Requests in a minute.
     pub requests_per_minute: Option<u32>,

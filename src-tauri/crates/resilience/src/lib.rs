@@ -8,15 +8,17 @@
 //! | Does the caller ask too often? | [`rate`] |
 //! | Is there money left? | [`budget`] |
 //! | Whose turn is it at a busy local model? | [`queue`] |
+//! | Is this key used as it always was? | [`access`] |
 //!
 //! **Invariant:** no clock, no I/O, no runtime. A moment is a [`std::time::Duration`] since any fixed origin
 //! of the caller's choosing (it must not step back; it may stand still while the machine sleeps). Chance is a
 //! number in `0.0..1.0`. The same inputs give the same outputs, always. Only what is aligned to the calendar
-//! ([`budget`], an HTTP date in [`retry::retry_after`]) is given times of the wall clock.
+//! ([`budget`], an HTTP date in [`retry::retry_after`]) or must outlive the process ([`access`]) is given times of the wall clock.
 //!
 //! **Invariant:** none of them grows with the traffic, and nothing that is never reported back (a permit
 //! whose request was dropped) locks one up for good, unless its documentation says who must give it back.
 
+pub mod access;
 mod backoff;
 pub mod breaker;
 pub mod budget;

@@ -27,6 +27,7 @@ pub(crate) fn service_of(body: &EventBody) -> Option<&str> {
         | EventBody::Breaker { .. }
         | EventBody::Budget { .. }
         | EventBody::Refused { .. }
+        | EventBody::Access { .. }
         | EventBody::Pii { .. }
         | EventBody::Reported { .. }
         | EventBody::Calls { .. }

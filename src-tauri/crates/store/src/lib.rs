@@ -4,8 +4,8 @@
 //!
 //! Three databases, so that setting a damaged one aside loses nothing of the others.
 //!
-//! - [`StateDb`] (`state.db`) holds what must not be lost: services stopped by hand, and small
-//!   values by key. Every write is on the disk (`synchronous=FULL`, on macOS with `F_FULLFSYNC`) when
+//! - [`StateDb`] (`state.db`) holds what must not be lost: services stopped by hand, the gateway's keys
+//!   (their hashes), and small values by key. Every write is on the disk (`synchronous=FULL`, on macOS with `F_FULLFSYNC`) when
 //!   the call returns.
 //! - [`Telemetry`] (`telemetry.db`) holds what was measured and what happened. Its one writer
 //!   thread takes samples and events from a bounded queue and commits them in groups: events within
@@ -45,5 +45,5 @@ mod writer;
 pub use database::Opened;
 pub use error::Error;
 pub use ledger::{CallFilter, CallsQuery, Ledger, UsageQuery};
-pub use state::StateDb;
+pub use state::{KeyUse, StateDb, StoredKey};
 pub use telemetry::{Options, Stats, Telemetry};

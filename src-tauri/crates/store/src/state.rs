@@ -1,5 +1,7 @@
 //! `state.db`: what must not be lost.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +13,8 @@ use crate::database::{self, Opened, Schema};
 use crate::error::Error;
 
 const SCHEMA: Schema = Schema {
-    migrations: &["
+    migrations: &[
+        "
         CREATE TABLE manual_stops (
             service TEXT PRIMARY KEY NOT NULL,
             at_ns INTEGER NOT NULL
@@ -20,7 +23,22 @@ const SCHEMA: Schema = Schema {
             key TEXT PRIMARY KEY NOT NULL,
             value TEXT NOT NULL
         ) WITHOUT ROWID;
-    "],
+    ",
+        "
+        CREATE TABLE keys (
+            name TEXT PRIMARY KEY NOT NULL,
+            hash BLOB NOT NULL UNIQUE,
+            hint TEXT NOT NULL,
+            limits TEXT NOT NULL,
+            created_ns INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE key_uses (
+            name TEXT PRIMARY KEY NOT NULL,
+            used_ns INTEGER NOT NULL,
+            profile TEXT NOT NULL
+        ) WITHOUT ROWID;
+    ",
+    ],
     settings: "
         PRAGMA journal_mode = WAL;
         PRAGMA synchronous = FULL;
@@ -30,7 +48,9 @@ const SCHEMA: Schema = Schema {
     ",
 };
 
-/// Services stopped by hand, and small values by key. Its methods block for as long as the disk
+pub use keys::{KeyUse, StoredKey};
+
+/// Services stopped by hand, small values by key, and the gateway's keys. Its methods block for as long as the disk
 /// takes; call them where that is allowed.
 #[derive(Debug)]
 pub struct StateDb {
@@ -172,22 +192,27 @@ fn copy(path: &Path, memory: &mut Connection) -> Result<(), Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let source = Connection::open_with_flags(uri, flags)?;
     let transaction = memory.transaction()?;
-    for (from, into) in [
-        (
-            "SELECT service, at_ns FROM manual_stops",
-            "INSERT INTO manual_stops VALUES (?1, ?2)",
-        ),
-        (
-            "SELECT key, value FROM kv",
-            "INSERT INTO kv VALUES (?1, ?2)",
-        ),
+    for (table, columns) in [
+        ("manual_stops", "service, at_ns"),
+        ("kv", "key, value"),
+        ("keys", "name, hash, hint, limits, created_ns"),
+        ("key_uses", "name, used_ns, profile"),
     ] {
-        let mut rows = source.prepare(from)?;
+        let is_there = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1";
+        if !source.prepare(is_there)?.exists([table])? {
+            // Of an older layout.
+            continue;
+        }
+        let places = vec!["?"; columns.split(',').count()].join(", ");
+        let insert = format!("INSERT INTO {table} ({columns}) VALUES ({places})");
+        let mut insert = transaction.prepare(&insert)?;
+        let mut rows = source.prepare(&format!("SELECT {columns} FROM {table}"))?;
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
-            let key: rusqlite::types::Value = row.get(0)?;
-            let value: rusqlite::types::Value = row.get(1)?;
-            transaction.execute(into, params![key, value])?;
+            let values = (0..columns.split(',').count())
+                .map(|column| row.get::<_, rusqlite::types::Value>(column))
+                .collect::<Result<Vec<_>, _>>()?;
+            insert.execute(rusqlite::params_from_iter(values))?;
         }
     }
     Ok(transaction.commit()?)

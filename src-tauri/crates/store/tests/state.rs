@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use cockpit_store::{Error, Opened, StateDb};
+use cockpit_store::{Error, KeyUse, Opened, StateDb, StoredKey};
 use jiff::Timestamp;
 
 fn at(second: i64) -> Timestamp {
@@ -177,4 +177,73 @@ fn where_nothing_can_be_written_it_answers_from_memory_and_says_so() {
     let error = state.set_manual_stop("api", Some(at(5))).unwrap_err();
     assert!(matches!(error, Error::NotDurable { .. }), "{error}");
     assert_eq!(state.manual_stops().unwrap().get("api"), Some(&at(5)));
+}
+
+fn key(name: &str) -> StoredKey {
+    StoredKey {
+        name: name.to_owned(),
+        hash: [7; 32],
+        hint: "cockpit_ab12".to_owned(),
+        limits: r#"{"usd_per_day":5.0}"#.to_owned(),
+        created_at: at(40),
+    }
+}
+
+#[test]
+fn keys_are_there_after_reopening_until_they_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let (state, _) = StateDb::open(&path).unwrap();
+    let other = StoredKey {
+        hash: [8; 32],
+        ..key("other")
+    };
+    assert!(state.add_key(&key("app")).unwrap());
+    assert!(state.add_key(&other).unwrap());
+    let again = StoredKey {
+        hash: [9; 32],
+        ..key("app")
+    };
+    assert!(!state.add_key(&again).unwrap(), "the name is taken");
+    let used = |name: &str, second| KeyUse {
+        name: name.to_owned(),
+        last_used_at: at(second),
+        profile: "{}".to_owned(),
+    };
+    state
+        .set_key_uses(&[used("app", 1), used("written", 2)])
+        .unwrap();
+    state.set_key_uses(&[used("app", 3)]).unwrap();
+    drop(state);
+
+    let (state, _) = StateDb::open(&path).unwrap();
+    assert_eq!(state.keys().unwrap(), [key("app"), other.clone()]);
+    assert_eq!(
+        state.key_uses().unwrap(),
+        [used("app", 3), used("written", 2)]
+    );
+    assert!(state.remove_key("app").unwrap());
+    assert!(!state.remove_key("app").unwrap());
+    assert_eq!(state.keys().unwrap(), [other]);
+    assert_eq!(state.key_uses().unwrap(), [used("written", 2)]);
+}
+
+#[test]
+fn a_file_from_before_there_were_keys_takes_some() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(
+        "CREATE TABLE manual_stops (service TEXT PRIMARY KEY NOT NULL, at_ns INTEGER NOT NULL) WITHOUT ROWID;
+         CREATE TABLE kv (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+         INSERT INTO manual_stops VALUES ('api', 5);
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    drop(old);
+    let (state, opened) = StateDb::open(&path).unwrap();
+    assert_eq!(opened, Opened::Ok);
+    assert_eq!(state.manual_stops().unwrap().len(), 1);
+    assert!(state.add_key(&key("app")).unwrap());
+    assert_eq!(state.keys().unwrap(), [key("app")]);
 }

@@ -4,6 +4,7 @@ pub(super) mod act;
 pub(super) mod app;
 pub(super) mod check;
 pub(super) mod init;
+pub(super) mod key;
 pub(super) mod login;
 pub(super) mod logs;
 pub(super) mod open;

@@ -238,6 +238,21 @@ export function eventWords(event: Event): EventWords {
         `A request held personal data (${event.action})`,
         event.found.join(', '),
       );
+    case 'access': {
+      const words = {
+        address: `The key ${event.key} is used from a new address`,
+        hour: `The key ${event.key} is used at an unusual hour`,
+        volume: `The key ${event.key} is used far more than ever`,
+      };
+      const seen = event.what === 'address' ? event.seen : `${event.seen}, from ${event.from}`;
+      return line(
+        'warn',
+        'degraded',
+        null,
+        words[event.what],
+        event.usual ? `${seen}; usually ${event.usual}` : seen,
+      );
+    }
     case 'gap':
       return line(
         'idle',

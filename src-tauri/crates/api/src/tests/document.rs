@@ -193,6 +193,7 @@ async fn what_is_answered_is_what_is_described() {
         let code = entry.post("/api/sign-in/codes", "").await.json()["code"].clone();
         let body = match route.path {
             "/api/login" => r#"{"on":true}"#.to_owned(),
+            "/api/keys" if route.method == "POST" => r#"{"name":"app"}"#.to_owned(),
             EXCHANGE => json!({ "code": code }).to_string(),
             _ => String::new(),
         };

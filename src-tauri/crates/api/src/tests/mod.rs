@@ -24,6 +24,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use cockpit_model::host::HostView;
+use cockpit_model::keys::{KeyView, KeyWish, NewKey, RemovedKey};
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::usage::Usage;
 use cockpit_model::{
@@ -242,6 +243,27 @@ impl Cockpit for Fake {
 
     fn counted(&self) -> Counted {
         sample::counted()
+    }
+
+    fn keys(&self) -> BoxFuture<'static, Result<Vec<KeyView>, Problem>> {
+        self.done(Ok(vec![sample::key()]))
+    }
+
+    fn add_key(&self, wish: KeyWish) -> BoxFuture<'static, Result<NewKey, Problem>> {
+        self.note(format!("add key {} {:?}", wish.name, wish.limits));
+        self.done(Ok(NewKey {
+            secret: "cockpit_secret".into(),
+            key: sample::key(),
+            note: Some("know this".into()),
+        }))
+    }
+
+    fn remove_key(&self, name: String) -> BoxFuture<'static, Result<RemovedKey, Problem>> {
+        self.note(format!("remove key {name}"));
+        self.done(Ok(RemovedKey {
+            removed: name,
+            note: None,
+        }))
     }
 
     fn chart(&self, chart: Chart) -> BoxFuture<'static, Result<Vec<u8>, Problem>> {

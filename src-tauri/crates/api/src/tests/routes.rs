@@ -232,3 +232,34 @@ async fn every_answer_carries_the_security_headers() {
         "no-store"
     );
 }
+
+#[tokio::test]
+async fn a_key_is_told_once() {
+    let (fake, _feed) = fake();
+    let entry = Entry::new(fake.clone());
+    let made = entry
+        .post("/api/keys", r#"{"name":"app","limits":{"usd_per_day":5}}"#)
+        .await;
+    assert_eq!(made.status, 201);
+    assert_eq!(made.json()["secret"], "cockpit_secret");
+    assert_eq!(made.json()["name"], "app");
+    assert_eq!(made.header("cache-control"), "no-store");
+    let list = entry.get("/api/keys").await;
+    assert!(!list.text().contains("secret"), "{}", list.text());
+    let removed = entry.ask(request("DELETE", "/api/keys/a%20b", "")).await;
+    assert_eq!(removed.json()["removed"], "a b");
+    for wrong in [
+        "",
+        r#"{"name":"app","limit":{}}"#,
+        r#"{"name":"app","limits":{"usd":1}}"#,
+    ] {
+        assert_eq!(entry.post("/api/keys", wrong).await.code(), "bad_request");
+    }
+    let asked = fake.asked();
+    assert!(
+        asked[0].starts_with("add key app Limits") && asked[0].contains("Some"),
+        "{asked:?}"
+    );
+    assert_eq!(asked[1], "remove key a b");
+    assert_eq!(asked.len(), 2);
+}

@@ -9,8 +9,10 @@ use cockpit_model::gateway::{
 use cockpit_model::host::{
     Cost, Cpu, Disk, Gpu, HostSample, HostView, Memory, Network, Pressure, Process, Series, Split,
 };
+use cockpit_model::keys::{KeyMade, KeyView};
 use cockpit_model::logs::{LogLine, Stream};
 use cockpit_model::service::{Check, Container, LocalModel};
+use cockpit_model::traffic::Limits;
 use cockpit_model::usage::{Business, Group, Point, Security, Totals, Usage, UsageWindow};
 use cockpit_model::verdict::{ConfigError, ConfigState, ConfigStatus, Counts, EngineInfo};
 use cockpit_model::{
@@ -23,6 +25,25 @@ use crate::{Counted, Found, Plan, Written};
 
 pub(crate) fn at() -> Timestamp {
     "2026-01-02T03:04:05.678Z".parse().unwrap()
+}
+
+pub(crate) fn key() -> KeyView {
+    KeyView {
+        name: "app".into(),
+        made: KeyMade::Here,
+        in_config: true,
+        begins: Some("cockpit_ab12".into()),
+        created_at: Some(at()),
+        last_used_at: Some(at()),
+        limits: Limits {
+            requests_per_minute: Some(60),
+            tokens_per_minute: Some(100_000),
+            usd_per_day: Some(Usd::from_pico(5)),
+            usd_per_month: Some(Usd::from_pico(50)),
+            models: Some(vec!["chat".into()]),
+            max_tokens: Some(4096),
+        },
+    }
 }
 
 pub(crate) fn exit() -> Exit {
@@ -314,6 +335,13 @@ pub(crate) fn events() -> Vec<Event> {
             code: "policy_host".into(),
             from: "127.0.0.1".into(),
             count: 3,
+        },
+        EventBody::Access {
+            key: "app".into(),
+            what: "address".into(),
+            from: "203.0.113.7".into(),
+            seen: "203.0.113.7".into(),
+            usual: "127.0.0.1".into(),
         },
         EventBody::Pii {
             call: "01HF".into(),

@@ -19,16 +19,7 @@ const LIMITS: &[&str] = &[
 
 pub(super) fn read(entry: &Entry<'_, '_>, paths: &Paths<'_>) -> Option<KeySpec> {
     let fields = entry.known(&["secret", "limits"]);
-    if fields.get("secret").is_none() {
-        fields.report.warn(
-            &fields.at,
-            Finding::new(format!(
-                "nobody can use `{}`: it has no secret",
-                fields.path
-            ))
-            .suggest("add secret = { env = \"APP_KEY\" }"),
-        );
-    }
+    // Without a `secret` it takes the key that `key add` makes for it; whether there is one the engine knows.
     let key = KeySpec {
         name: entry.name.clone(),
         secret: secret_place::read(&fields, paths, "secret", "APP_KEY"),

@@ -124,9 +124,16 @@ fn draft(request: &Request, at: Timestamp) -> Call {
     }
 }
 
+/// The longest name of a user or an agent, in bytes: as long as it is written down, so that what was spent
+/// under it is found again.
+const LONGEST_CALLER: usize = 256;
+
 /// A name as it is kept: callers choose them.
 fn short(text: &str) -> String {
-    text.chars().take(256).collect()
+    let end = (0..=LONGEST_CALLER.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at));
+    text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
 }
 
 async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result<Sent, Refusal> {
@@ -195,6 +202,11 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         cost: Usd::ZERO,
         ..wish
     };
+    let limits = || {
+        let mut limits = HeaderMap::new();
+        shared.spend.headers(&wish, &mut limits);
+        limits
+    };
     // A price that is not known is no reason to go on when everything is spent.
     let may_pay = if costly {
         shared.spend.may_spend(&wish)
@@ -206,9 +218,10 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         Ok(held) => (held, true),
         // Models on this machine go on.
         Err(refusal) if local && refusal.code == "policy_budget_exhausted" => {
-            (shared.spend.reserve(&free)?, false)
+            let held = shared.spend.reserve(&free);
+            (held.map_err(|refusal| refusal.limits(limits()))?, false)
         }
-        Err(refusal) => return Err(refusal),
+        Err(refusal) => return Err(refusal.limits(limits())),
     };
     let output = if operation(request.dialect) == Operation::Embeddings {
         0
@@ -216,8 +229,7 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         output
     };
     flight.hold(held, Expected { input, output });
-    let mut limits = HeaderMap::new();
-    shared.spend.headers(&wish, &mut limits);
+    let limits = limits();
 
     let attempts = Attempts {
         request,
@@ -226,9 +238,13 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         body: &body,
         paid,
     };
-    let mut sent = attempts.run(flight).await?;
-    sent.limits = limits;
-    Ok(sent)
+    match attempts.run(flight).await {
+        Ok(mut sent) => {
+            sent.limits = limits;
+            Ok(sent)
+        }
+        Err(refusal) => Err(refusal.limits(limits)),
+    }
 }
 
 fn dearest(shared: &Shared, chain: &Chain, input: u64, output: u64) -> Usd {

@@ -15,9 +15,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::Parser;
-use cockpit_gateway::{Calls, Events, Findings, Gateway, Parts, Secrets, Standing};
+use cockpit_gateway::{
+    Calls, Events, Findings, Gateway, KeyHash, KeyUse, Parts, Secrets, Standing, Who,
+};
 use cockpit_model::traffic::*;
-use cockpit_model::{Call, EventBody, Report};
+use cockpit_model::{Call, EventBody, Report, Usd};
+use cockpit_resilience::budget::Each;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
@@ -145,8 +148,20 @@ impl Doubles {
     }
 }
 
+/// What a gateway is given of the time before.
+#[derive(Default)]
+pub struct Given {
+    pub spent: Vec<(Who, Each<Usd>)>,
+    pub key_uses: Vec<KeyUse>,
+    pub keys: Vec<(KeySpec, KeyHash)>,
+}
+
 impl Rig {
     pub async fn new(spec: TrafficSpec) -> Self {
+        Self::with(spec, Given::default()).await
+    }
+
+    pub async fn with(spec: TrafficSpec, given: Given) -> Self {
         let (sender, calls) = mpsc::unbounded_channel();
         let (finder, findings) = mpsc::unbounded_channel();
         let events = Arc::new(Told::default());
@@ -157,8 +172,9 @@ impl Rig {
             standing: Arc::clone(&down) as Arc<dyn Standing>,
             secrets: Arc::new(Kept),
             events: Arc::clone(&events) as Arc<dyn Events>,
-            spent: Vec::new(),
-            keys: Vec::new(),
+            spent: given.spent,
+            key_uses: given.key_uses,
+            keys: given.keys,
         };
         let gateway = Gateway::new(spec, parts).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

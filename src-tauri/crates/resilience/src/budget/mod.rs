@@ -290,6 +290,27 @@ impl Budget {
         self.settle(reservation, Usd::ZERO, now);
     }
 
+    /// Learns what was spent in the current periods, as it was persisted; what is known is no less for it. What
+    /// it reaches nobody is told of.
+    pub fn know(&mut self, spent: Each<Usd>, now: &Periods) {
+        self.roll(now);
+        for (account, spent) in [(&mut self.day, spent.day), (&mut self.month, spent.month)] {
+            account.spent = account.spent.max(spent);
+            account.told = account.reached();
+        }
+    }
+
+    /// Spends what nothing was reserved for, whether there is anything left or not. Answers the thresholds that
+    /// are reached by it, lowest first.
+    pub fn spend(&mut self, real: Usd, now: &Periods) -> Vec<Crossed> {
+        self.roll(now);
+        let mut crossed = Vec::new();
+        for account in [&mut self.day, &mut self.month] {
+            account.settle(Usd::ZERO, real.max(Usd::ZERO), &mut crossed);
+        }
+        crossed
+    }
+
     /// How day and month stand.
     pub fn view(&mut self, now: &Periods) -> [View; 2] {
         self.roll(now);

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 use super::names::Names;
 use super::row::Row;
 use super::seen::Seen;
+use super::spending::{Days, Spending};
 use super::tiers::DAY;
 use super::{key, reports};
 
@@ -33,6 +34,7 @@ pub(crate) struct Group<'a> {
     pub seen: &'a Seen,
     pub names: &'a mut Names,
     pub place: &'a mut u32,
+    pub days: &'a mut Days,
     pub now: i64,
     pub bytes: Vec<u8>,
 }
@@ -49,6 +51,7 @@ impl Group<'_> {
             calls: Vec::with_capacity(staged.len()),
             reports: Vec::new(),
         };
+        let mut spending = Spending::default();
         for (place, Staged { record, ticket }) in staged.iter().enumerate() {
             let new = match (record, ticket) {
                 // Nobody sends a call of our own a second time.
@@ -61,6 +64,7 @@ impl Group<'_> {
             }
             match record {
                 Record::Call(call) => {
+                    spending.add(call, self.days);
                     let row = self.call(connection, call)?;
                     written.calls.push(row);
                 }
@@ -72,6 +76,7 @@ impl Group<'_> {
                 }
             }
         }
+        spending.write(connection)?;
         let mut calls: Vec<i64> = written.calls.iter().map(|(row_key, _)| *row_key).collect();
         let mut reports: Vec<i64> = written
             .reports

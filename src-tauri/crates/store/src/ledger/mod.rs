@@ -14,6 +14,8 @@
 //! - **A question** is answered from the rollups that fit its window, the rows at its ragged edges and
 //!   the rows that no rollup has yet: what it says is what counting all rows would say (`tiers`,
 //!   `query`).
+//! - **What callers spent** is summed up by day in the transaction that writes the rows, for budgets that
+//!   outlive the engine (`spending`).
 //! - **Retention** drops slices from the old end (`retention`).
 
 mod distinct;
@@ -28,12 +30,14 @@ mod rollup;
 mod row;
 mod schema;
 mod seen;
+mod spending;
 mod tally;
 mod tiers;
 mod writer;
 
 use std::fmt;
 use std::future::Future;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -45,6 +49,7 @@ use std::time::Duration;
 
 use cockpit_model::usage::Usage;
 use cockpit_model::{Call, Record, Report, ReportKind, Timestamp};
+use jiff::tz::TimeZone;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
@@ -55,6 +60,7 @@ use names::Texts;
 use writer::{Command, Writer};
 
 pub use query::{Before, CallFilter, CallsQuery, UsageQuery};
+pub use spending::{Spender, Spent};
 pub use tiers::Keep;
 
 /// Calls of our own that may wait; more are dropped and counted.
@@ -79,6 +85,8 @@ pub struct Options {
     pub exact_up_to: u32,
     /// The time of day.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// By whose days is told what was spent. `None`: the machine's.
+    pub zone: Option<TimeZone>,
 }
 
 impl Default for Options {
@@ -90,6 +98,7 @@ impl Default for Options {
             keep: Keep::default(),
             exact_up_to: 10_000,
             clock: Arc::new(Timestamp::now),
+            zone: None,
         }
     }
 }
@@ -381,6 +390,22 @@ impl Ledger {
             let from = key::first(from.as_millisecond());
             let to = key::first(to.as_millisecond());
             Ok(reports::newest(connection, from, to, kind, limit)?)
+        })
+    }
+
+    /// What everybody who asked the gateway spent in a day and in a month (begins included, ends excluded), all
+    /// that was recorded before included; at most so many, whoever spent most first.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn spending(
+        &self,
+        day: Range<Timestamp>,
+        month: Range<Timestamp>,
+        most: usize,
+    ) -> Result<Vec<Spent>, Error> {
+        self.read(false, |connection, _| {
+            Ok(spending::read(connection, &day, &month, most)?)
         })
     }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::rollup;
 use super::schema::{NAMES_DAY, meta, set_meta};
 use super::tiers::{DAY, Floors, STEPS};
-use super::{key, seen};
+use super::{key, seen, spending};
 
 /// Rows dropped at once.
 const SLICE: i64 = 4000;
@@ -36,6 +36,9 @@ pub(crate) fn drop_slice(connection: &Connection, floors: &Floors) -> rusqlite::
         if slice_of_rows(connection, table, below)? > 0 {
             return Ok(Dropped::Slice);
         }
+    }
+    if spending::drop_slice(connection, floors.rows)? {
+        return Ok(Dropped::Slice);
     }
     for (tier, (floor, step)) in floors.tiers.iter().zip(STEPS).enumerate() {
         for dimension in std::iter::once(None).chain(Dimension::ALL.into_iter().map(Some)) {

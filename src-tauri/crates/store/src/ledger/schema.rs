@@ -25,6 +25,11 @@ pub(crate) const SCHEMA: Schema = Schema {
         -- `value`: a text, 0 for none, 1 for all beyond the largest; `body`: see tally.rs.
         CREATE TABLE rollups (series INTEGER NOT NULL, at INTEGER NOT NULL, value NOT NULL,
             body BLOB NOT NULL, PRIMARY KEY (series, at, value)) WITHOUT ROWID;
+    ", "
+        -- What callers of the gateway spent: `day`: the begin of the person's day in Unix seconds; `kind` and
+        -- `name`: who, see spending.rs; `pico`: picodollars.
+        CREATE TABLE spending (day INTEGER NOT NULL, kind INTEGER NOT NULL, name TEXT NOT NULL,
+            pico INTEGER NOT NULL, PRIMARY KEY (day, kind, name)) WITHOUT ROWID;
     "],
     settings: "
         PRAGMA journal_mode = WAL;

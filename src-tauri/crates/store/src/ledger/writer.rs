@@ -20,6 +20,7 @@ use super::retention::{self, Dropped};
 use super::rollup::{Delta, Rollups};
 use super::schema::{self, ALIVE, CLEAN, SCHEMA, meta, set_meta};
 use super::seen::Seen;
+use super::spending::Days;
 use super::tiers::Floors;
 use super::{Ack, Options, Shared, judge, key};
 use crate::database::{self, Opened};
@@ -76,6 +77,7 @@ pub(crate) struct Writer {
     batches: Vec<Batch>,
     /// Where the next row is put in its millisecond.
     place: u32,
+    days: Days,
     /// The number of the next transaction.
     batch: i64,
     due: Option<Instant>,
@@ -107,12 +109,14 @@ impl Writer {
             staged: Vec::new(),
             batches: Vec::new(),
             place: 0,
+            days: Days::default(),
             batch: 1,
             due: None,
             roll_due: None,
             upkeep_due: Instant::now(),
             failing: false,
         };
+        writer.days.zone = writer.options.zone.clone();
         match writer.connect() {
             Ok((opened, known_until)) => Ok((writer, opened, known_until)),
             Err(error @ (Error::Newer { .. } | Error::SetAside { .. })) => Err(error),
@@ -330,6 +334,7 @@ impl Writer {
             seen: &self.seen,
             names: &mut self.names,
             place: &mut self.place,
+            days: &mut self.days,
             now: now.as_second(),
             bytes: Vec::with_capacity(128),
         };

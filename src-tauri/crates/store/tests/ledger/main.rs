@@ -12,4 +12,5 @@ mod counting;
 mod flood;
 mod given;
 mod naive;
+mod spending;
 mod trouble;
