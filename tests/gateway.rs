@@ -214,6 +214,27 @@ async fn a_request_is_answered_accounted_for_and_remembered() {
     stack.cockpit.wait_all_ready().await;
     let after = stack.get("/api/calls").await;
     assert_eq!(after["calls"].as_array().unwrap().len(), 3);
+    // That something may be missing is seen, also by the next engine.
+    for _ in 0..2 {
+        let usage = stack.get("/api/usage?window=1h").await;
+        let interruptions = usage["interruptions"].as_array().unwrap();
+        assert_eq!(interruptions.len(), 1, "{usage:#}");
+        assert!(interruptions[0]["from"].as_str() < interruptions[0]["to"].as_str());
+        let told = stack.get("/api/events?limit=1000").await;
+        let told = told.as_array().unwrap();
+        let mark = told
+            .iter()
+            .find(|event| event["known_until"] == interruptions[0]["from"]);
+        assert!(
+            mark.is_some_and(|mark| mark["mark"] == "engine_started"),
+            "{told:#?}"
+        );
+        let (_, out, _) = stack.cockpit.verb(&["usage"]).await;
+        assert!(out.contains("may be missing"), "{out}");
+        stack.cockpit.terminate_engine().await;
+        stack.cockpit.serve().await;
+        stack.cockpit.wait_all_ready().await;
+    }
     assert_eq!(stack.ask("chat", "ada").await.status(), 200);
     assert!(
         !stack.cockpit.log().contains("sk-kept-elsewhere"),

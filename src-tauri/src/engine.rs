@@ -35,6 +35,7 @@ use cockpit_api::{Access, SignIn};
 use cockpit_config::Config;
 use cockpit_gateway::Gateway;
 use cockpit_model::host::HostSample;
+use cockpit_model::usage::Interruption;
 use cockpit_model::verdict::{ConfigError, ConfigState, ConfigStatus, EngineInfo};
 use cockpit_model::{Code, EventBody, Mark, Problem, Timestamp, Verdict};
 use cockpit_store::{Ledger, Opened, StateDb, Telemetry};
@@ -140,6 +141,10 @@ struct Engine {
     settings: Mutex<Option<Arc<Config>>>,
     verdict: Mutex<Option<Verdict>>,
     latest: Mutex<Option<HostSample>>,
+    /// When requests to models may be missing, the newest last.
+    interruptions: Vec<Interruption>,
+    /// Whether the last of them is of the engine before this one.
+    was_interrupted: bool,
     ending: watch::Sender<Option<Ending>>,
 }
 
@@ -268,11 +273,17 @@ fn open(
     let (ledger, ledger_opening) =
         Ledger::open(options.data.path().join("ledger.db")).map_err(storage)?;
     let bus = Bus::new(telemetry.last_seq());
+    let started_at = Timestamp::now();
+    let mut interruptions = interruptions(&telemetry, started_at);
+    interruptions.extend(ledger_opening.known_until.map(|from| Interruption {
+        from,
+        to: started_at,
+    }));
     let engine = Engine {
         info: EngineInfo {
             version: VERSION.to_owned(),
             pid: std::process::id(),
-            started_at: Timestamp::now(),
+            started_at,
             data_dir: options.data.path().display().to_string(),
             config_path: config_path.display().to_string(),
             demo: options.demo,
@@ -310,6 +321,8 @@ fn open(
         settings: Mutex::new(None),
         verdict: Mutex::new(None),
         latest: Mutex::new(None),
+        interruptions,
+        was_interrupted: ledger_opening.known_until.is_some(),
         ending: watch::Sender::new(None),
     };
     engine.say_if_in_trouble("state.db", &state_opened);
@@ -354,6 +367,11 @@ impl Engine {
         self.publish(EventBody::Mark(Mark::EngineStarted {
             version: VERSION.to_owned(),
             adopted,
+            known_until: self
+                .interruptions
+                .last()
+                .filter(|_| self.was_interrupted)
+                .map(|interruption| interruption.from),
         }));
         Ok(())
     }
@@ -430,6 +448,24 @@ impl Engine {
     fn settings(&self) -> MutexGuard<'_, Option<Arc<Config>>> {
         whole(&self.settings)
     }
+}
+
+/// Those of earlier lives, as each told at its start.
+fn interruptions(telemetry: &Telemetry, now: Timestamp) -> Vec<Interruption> {
+    const MOST: usize = 1000;
+    let marks = telemetry.marks(Timestamp::UNIX_EPOCH, now, MOST);
+    let marks = marks.unwrap_or_else(|error| {
+        tracing::warn!(%error, "earlier interruptions are not known");
+        Vec::new()
+    });
+    let interruption = |event: &cockpit_model::Event| match event.body {
+        EventBody::Mark(Mark::EngineStarted {
+            known_until: Some(from),
+            ..
+        }) => Some(Interruption { from, to: event.at }),
+        _ => None,
+    };
+    marks.iter().rev().filter_map(interruption).collect()
 }
 
 /// Tells the bus, and the store what is kept. Never waits.

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cockpit_config::Config;
 use cockpit_model::logs::{LogLine, LogQuery};
-use cockpit_model::{PortHolder, Problem, ServiceSpec, Timestamp};
+use cockpit_model::{Event, PortHolder, Problem, ServiceSpec, Timestamp};
 use cockpit_platform::{environment, ports, take_over};
 use cockpit_presets::Preset;
-use cockpit_store::StateDb;
+use cockpit_store::{StateDb, Telemetry};
 use cockpit_supervisor::{Driver, Drivers, Memory, Observation, Surroundings};
+use cockpit_telemetry::History;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -108,6 +109,27 @@ impl Memory for ManualStops {
         let at = stopped.then(Timestamp::now);
         let written = self.0.set_manual_stop(service, at);
         written.map_err(|error| error.to_string())
+    }
+}
+
+/// Events that the bus does not hold any more.
+pub(super) struct Past(pub(super) Telemetry);
+
+impl History for Past {
+    fn page(
+        &self,
+        after: u64,
+        up_to: u64,
+        limit: usize,
+    ) -> BoxFuture<'static, Result<Vec<Event>, String>> {
+        let telemetry = self.0.clone();
+        let reading =
+            tokio::task::spawn_blocking(move || telemetry.events_after(after, up_to, limit));
+        async move {
+            let read = reading.await.map_err(|error| error.to_string())?;
+            read.map_err(|error| error.to_string())
+        }
+        .boxed()
     }
 }
 

@@ -84,7 +84,10 @@ fn note(event: &Event) -> Option<Note> {
         return None;
     };
     let (from, label) = match mark {
-        Mark::EngineStarted { .. } => (event.at, "cockpit started".to_owned()),
+        Mark::EngineStarted { known_until, .. } => (
+            known_until.unwrap_or(event.at),
+            "cockpit started".to_owned(),
+        ),
         Mark::Restart { service } => (event.at, format!("restart {service}")),
         Mark::Slept { slept_ms } => (
             back(event.at, Duration::from_millis(*slept_ms)),

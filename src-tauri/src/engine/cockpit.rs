@@ -12,7 +12,7 @@ use cockpit_model::host::{HostSample, HostView};
 use cockpit_model::keys::{KeyView, KeyWish, NewKey, RemovedKey};
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::spec::Kind;
-use cockpit_model::usage::Usage;
+use cockpit_model::usage::{Interruption, Usage};
 use cockpit_model::verdict::{ConfigState, Counts, EngineInfo};
 use cockpit_model::{
     Action, BreakerView, Call, Code, Event, EventBody, GatewayView, Ingested, Mark, Problem,
@@ -24,6 +24,7 @@ use cockpit_supervisor::Supervisor;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
 
+use super::adapters::Past;
 use super::{Ending, Engine, keys, sibling, whole};
 use crate::cli::folder::DataFolder;
 
@@ -287,7 +288,13 @@ impl Cockpit for Door {
     }
 
     fn subscribe(&self, after: Option<u64>) -> Live<Event> {
-        Box::pin(self.0.bus.subscribe(after))
+        match after {
+            None => Box::pin(self.0.bus.subscribe(None)),
+            Some(after) => {
+                let past = Past(self.0.telemetry.clone());
+                Box::pin(self.0.bus.resume(after, Arc::new(past)))
+            }
+        }
     }
 
     fn ingest(&self, body: Bytes, gzip: bool) -> BoxFuture<'static, Result<Ingested, Problem>> {
@@ -325,7 +332,7 @@ impl Cockpit for Door {
     }
 
     fn usage(&self, asked: UsageAsked) -> BoxFuture<'static, Result<Usage, Problem>> {
-        let ledger = self.0.ledger.clone();
+        let engine = Arc::clone(&self.0);
         blocking(move || {
             let now = Timestamp::now();
             let query = UsageQuery {
@@ -334,7 +341,16 @@ impl Cockpit for Door {
                 step: asked.step,
                 group_by: asked.group_by,
             };
-            ledger.usage(&query, now).map_err(storage)
+            let mut usage = engine.ledger.usage(&query, now).map_err(storage)?;
+            let (from, to) = (usage.window.from, usage.window.to);
+            let inside = |one: &&Interruption| one.from < to && one.to > from;
+            usage.interruptions = engine
+                .interruptions
+                .iter()
+                .filter(inside)
+                .copied()
+                .collect();
+            Ok(usage)
         })
         .boxed()
     }

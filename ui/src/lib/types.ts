@@ -237,7 +237,7 @@ export interface HostView extends HostSample {
 }
 
 export type Mark =
-  | { mark: 'engine_started'; version: string; adopted: number }
+  | { mark: 'engine_started'; version: string; adopted: number; known_until?: string }
   | { mark: 'restart'; service: string }
   | { mark: 'slept'; slept_ms: number }
   | { mark: 'deploy'; what: string | null; version: string | null };

@@ -75,8 +75,8 @@ pub trait Cockpit: Send + Sync + 'static {
         service: Option<String>,
     ) -> BoxFuture<'static, Result<Vec<Event>, Problem>>;
 
-    /// Live events: those after `after` that are still buffered (a [`cockpit_model::EventBody::Gap`]
-    /// where they are not), then every further one. `None`: from now on.
+    /// Live events: those after `after` that are still kept, in memory or on the disk (a
+    /// [`cockpit_model::EventBody::Gap`] where they are not), then every further one. `None`: from now on.
     fn subscribe(&self, after: Option<u64>) -> Live<Event>;
 
     /// Accounts for what was reported: JSON, an object, an array or an object a line; `gzip`: packed. Resolves once

@@ -281,6 +281,10 @@ pub enum Mark {
         version: String,
         /// How many running services it found again.
         adopted: u32,
+        /// Where the one before ended abruptly: until when everything is known. Requests to models after
+        /// that may be missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        known_until: Option<Timestamp>,
     },
     /// A service was restarted by hand.
     Restart {

@@ -60,6 +60,9 @@ pub struct Usage {
     pub series: Vec<Point>,
     /// What people got out of it.
     pub business: Business,
+    /// When requests may be missing, oldest first: an engine ended abruptly.
+    #[serde(default)]
+    pub interruptions: Vec<Interruption>,
     /// What was noticed at the gate.
     pub security: Security,
 }
@@ -73,6 +76,15 @@ pub struct UsageWindow {
     pub to: Timestamp,
     /// The length of a step of the series, in seconds.
     pub step_s: u64,
+}
+
+/// A time of which not everything is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interruption {
+    /// Until here everything is known.
+    pub from: Timestamp,
+    /// From here on it is again: the next engine started.
+    pub to: Timestamp,
 }
 
 /// Sums and percentiles of some calls.

@@ -67,6 +67,21 @@ pub(crate) fn newest(
     read(statement.query(params![service, limit])?)
 }
 
+/// Those after one number and up to another, oldest first.
+pub(crate) fn after(
+    connection: &Connection,
+    after: u64,
+    up_to: u64,
+    limit: usize,
+) -> Result<Vec<Event>, Error> {
+    let number = |seq: u64| i64::try_from(seq).unwrap_or(i64::MAX);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, at_ns, body FROM events WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3",
+    )?;
+    read(statement.query(params![number(after), number(up_to), limit])?)
+}
+
 /// The newest marks of a time, newest first.
 pub(crate) fn marks(
     connection: &Connection,
@@ -77,7 +92,7 @@ pub(crate) fn marks(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(
         "SELECT seq, at_ns, body FROM events
-         WHERE at_ns >= ?1 AND at_ns < ?2 AND json_extract(body, '$.type') = 'mark'
+         WHERE at_ns >= ?1 AND at_ns < ?2 AND substr(body, 1, 14) = '{\"type\":\"mark\"'
          ORDER BY at_ns DESC, seq DESC LIMIT ?3",
     )?;
     read(statement.query(params![to_ns(from), to_ns(to), limit])?)

@@ -216,6 +216,21 @@ impl Telemetry {
         self.read(|connection| events::newest(connection, limit, service))
     }
 
+    /// The events after one number and up to another, oldest first, at most so many.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn events_after(&self, after: u64, up_to: u64, limit: usize) -> Result<Vec<Event>, Error> {
+        let page = || self.read(|connection| events::after(connection, after, up_to, limit));
+        let found = page()?;
+        if found.len() == limit {
+            return Ok(found);
+        }
+        // The rest may not be written yet.
+        self.flush_for_reading();
+        page()
+    }
+
     /// The newest marks (restarts, sleeps, starts of the engine) of a time, newest first.
     ///
     /// # Errors

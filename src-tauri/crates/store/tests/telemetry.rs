@@ -209,6 +209,10 @@ fn events_come_newest_first_and_by_service() {
     assert_eq!(telemetry.events(2, None).unwrap(), newest_first[..2]);
     assert_eq!(telemetry.events(10, Some("ollama")).unwrap(), all[1..2]);
     assert_eq!(telemetry.events(10, Some("' OR 1=1 --")).unwrap(), []);
+    assert_eq!(telemetry.events_after(0, 9, 2).unwrap(), all[..2]);
+    assert_eq!(telemetry.events_after(2, 9, 2).unwrap(), all[2..]);
+    assert_eq!(telemetry.events_after(2, 3, 9).unwrap(), all[2..3]);
+    assert_eq!(telemetry.events_after(4, 9, 9).unwrap(), []);
     let at = |second| Timestamp::from_second(second).unwrap();
     assert_eq!(telemetry.marks(at(T0), at(T0 + 1), 10).unwrap(), [mark]);
     assert_eq!(telemetry.marks(at(T0 + 1), at(T0 + 9), 10).unwrap(), []);

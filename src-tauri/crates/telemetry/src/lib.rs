@@ -6,4 +6,4 @@
 pub mod bus;
 pub mod ingest;
 
-pub use bus::{Bus, RING};
+pub use bus::{Bus, History, RING};

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use cockpit_model::usage::{Group, Percentiles, Security, Totals, Usage};
+use cockpit_model::usage::{Business, Group, Interruption, Percentiles, Security, Totals, Usage};
 
 use crate::cli::args::{By, Reading};
 use crate::cli::failure::Done;
@@ -35,10 +35,65 @@ pub(in crate::cli) async fn usage(reading: &Reading, window: &str, by: Option<By
             writeln!(out, "Percentiles are within 1 % of the exact ones.")?;
         }
     }
-    if let Some(line) = at_the_gate(&usage.security) {
+    let lines = [came_of_it(&usage.business), at_the_gate(&usage.security)];
+    for line in lines.into_iter().flatten() {
+        writeln!(out, "{line}")?;
+    }
+    for line in missing(&usage.interruptions) {
         writeln!(out, "{line}")?;
     }
     Ok(())
+}
+
+/// What people got out of it, as far as anybody tells; `None` when nobody does.
+fn came_of_it(business: &Business) -> Option<String> {
+    let counted = |count: u64, what: &str| {
+        let s = if count == 1 { "" } else { "s" };
+        (count > 0).then(|| format!("{} {what}{s}", grouped(count)))
+    };
+    let tasks = counted(business.tasks, "task").map(|tasks| match business.completion_rate {
+        Some(rate) => format!("{tasks}, {:.0} % completed", rate * 100.0),
+        None => tasks,
+    });
+    let liked = business.satisfaction.map(|satisfaction| {
+        format!(
+            "satisfaction {:.0} % of {}",
+            satisfaction * 100.0,
+            counted(business.feedback, "answer").unwrap_or_default()
+        )
+    });
+    let parts = [counted(business.active_users, "active user"), tasks, liked];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| format!("{}.", parts.join("; ")))
+}
+
+/// When requests may be missing; of many such times the newest.
+fn missing(interruptions: &[Interruption]) -> Vec<String> {
+    const SHOWN: usize = 3;
+    let more = interruptions.len().saturating_sub(SHOWN);
+    let shown = interruptions.iter().rev().take(SHOWN).map(|one| {
+        let time = |at: cockpit_model::Timestamp| at.strftime("%Y-%m-%d %H:%M:%S").to_string();
+        format!(
+            "Requests between {} and {} UTC may be missing: the engine ended abruptly.",
+            time(one.from),
+            time(one.to)
+        )
+    });
+    let rest = (more > 0).then(|| format!("So may some of {more} earlier times."));
+    shown.chain(rest).collect()
+}
+
+/// A count with its thousands apart.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 fn rows(usage: &Usage, by: Option<By>) -> Vec<Vec<Cell>> {
@@ -80,7 +135,7 @@ fn name(group: &Group) -> String {
 
 fn row(name: &str, totals: &Totals) -> Vec<Cell> {
     let plain = |text: String| (text, Tone::Plain);
-    let count = |n: u64| plain(if n == 0 { String::new() } else { n.to_string() });
+    let count = |n: u64| plain(if n == 0 { String::new() } else { grouped(n) });
     let errors = if totals.errors == 0 {
         Tone::Plain
     } else {
@@ -89,7 +144,7 @@ fn row(name: &str, totals: &Totals) -> Vec<Cell> {
     let [p50, p95, p99] = percentiles(&totals.latency_ms);
     vec![
         plain(name.to_owned()),
-        plain(totals.calls.to_string()),
+        plain(grouped(totals.calls)),
         (count(totals.errors).0, errors),
         count(totals.cancelled),
         count(totals.input_tokens),
@@ -164,6 +219,46 @@ fn millis(time: Option<f64>) -> String {
 mod tests {
     use super::*;
     use cockpit_model::Usd;
+
+    #[test]
+    fn what_came_of_it_is_told_as_far_as_it_is_known() {
+        assert_eq!(came_of_it(&Business::default()), None);
+        let business = Business {
+            active_users: 1,
+            tasks: 1200,
+            tasks_completed: 1100,
+            completion_rate: Some(1100.0 / 1200.0),
+            feedback: 2,
+            satisfaction: Some(0.75),
+        };
+        assert_eq!(
+            came_of_it(&business).as_deref(),
+            Some("1 active user; 1,200 tasks, 92 % completed; satisfaction 75 % of 2 answers.")
+        );
+    }
+
+    #[test]
+    fn of_many_interruptions_the_newest_are_told() {
+        let at = |second| cockpit_model::Timestamp::from_second(second).unwrap_or_default();
+        let all: Vec<Interruption> = (0..5)
+            .map(|n| Interruption {
+                from: at(n * 60),
+                to: at(n * 60 + 1),
+            })
+            .collect();
+        let told = missing(&all);
+        assert_eq!(
+            told.first().map(String::as_str),
+            Some(
+                "Requests between 1970-01-01 00:04:00 and 1970-01-01 00:04:01 UTC may be missing: the engine ended abruptly."
+            )
+        );
+        assert_eq!(
+            told.last().map(String::as_str),
+            Some("So may some of 2 earlier times.")
+        );
+        assert_eq!(missing(&[]), [""; 0]);
+    }
 
     #[test]
     fn a_price_that_is_not_known_is_told_as_such() {

@@ -13,7 +13,9 @@ use cockpit_model::keys::{KeyMade, KeyView};
 use cockpit_model::logs::{LogLine, Stream};
 use cockpit_model::service::{Check, Container, LocalModel};
 use cockpit_model::traffic::Limits;
-use cockpit_model::usage::{Business, Group, Point, Security, Totals, Usage, UsageWindow};
+use cockpit_model::usage::{
+    Business, Group, Interruption, Point, Security, Totals, Usage, UsageWindow,
+};
 use cockpit_model::verdict::{ConfigError, ConfigState, ConfigStatus, Counts, EngineInfo};
 use cockpit_model::{
     Action, BreakerState, BreakerView, Call, CallSource, Detail, Event, EventBody, Exit,
@@ -295,6 +297,7 @@ pub(crate) fn events() -> Vec<Event> {
         EventBody::Mark(Mark::EngineStarted {
             version: "0.1.0".into(),
             adopted: 2,
+            known_until: Some(at()),
         }),
         EventBody::Mark(Mark::Restart { service: service() }),
         EventBody::Mark(Mark::Slept { slept_ms: 9 }),
@@ -432,6 +435,10 @@ pub(crate) fn usage() -> Usage {
         totals,
         series: vec![point],
         business: Business::default(),
+        interruptions: vec![Interruption {
+            from: at(),
+            to: at(),
+        }],
         security: Security::default(),
     }
 }

@@ -88,6 +88,7 @@ pub(crate) fn day(now: Timestamp, models: &[&str], busy: f64) -> Usage {
         groups,
         series,
         business: Business::default(),
+        interruptions: Vec::new(),
         security: Security::default(),
     }
 }

@@ -140,6 +140,7 @@ impl Ask<'_> {
             groups,
             series: points(window, gathered.points),
             business,
+            interruptions: Vec::new(),
             security,
         })
     }
