@@ -11,7 +11,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::Cockpit;
+use support::{Cockpit, free_port};
 
 const NDJSON: &str = r#"
 {"id":"n-1","type":"call","model":"openai/gpt-4o","input_tokens":1000,"output_tokens":100,"latency_ms":900,"user":"ada"}
@@ -175,4 +175,360 @@ async fn a_person_sees_what_matters_and_is_not_flooded() {
         (&deployed["what"], &deployed["version"]),
         (&json!("api"), &json!("1.4.0"))
     );
+}
+
+/// A configuration that takes OTLP and has a vendor behind a gateway.
+fn with_otlp(otlp: u16, gateway: u16, vendor: u16) -> String {
+    format!(
+        r#"
+[otlp]
+listen = "127.0.0.1:{otlp}"
+
+[gateway]
+listen = "127.0.0.1:{gateway}"
+
+[services.vendor]
+command = ["{exe}", "simulate", "openai", "--port", "{{port}}"]
+listen = "127.0.0.1:{vendor}"
+ready = {{ tcp = "127.0.0.1:{{port}}", every = "200ms" }}
+
+[providers.openai]
+kind = "openai"
+base_url = "http://127.0.0.1:{vendor}/v1"
+"#,
+        exe = support::exe().display()
+    )
+}
+
+/// The attributes of a request to a model.
+fn told(more: &Value) -> Value {
+    let mut told = json!({"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100});
+    told.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    let one = |(key, value): (&String, &Value)| {
+        let value = match value {
+            Value::Number(number) => json!({"intValue": number.to_string()}),
+            text => json!({"stringValue": text}),
+        };
+        json!({"key": key, "value": value})
+    };
+    told.as_object().unwrap().iter().map(one).collect()
+}
+
+fn span(id: u8, more: &Value) -> Value {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    let now = now.as_nanos() as u64;
+    json!({"traceId": "5b8efff798038103d269b633813fc60c", "spanId": format!("00000000000000{id:02x}"),
+        "kind": 3, "startTimeUnixNano": (now - 2_000_000_000).to_string(), "endTimeUnixNano": now.to_string(),
+        "attributes": told(more)})
+}
+
+fn traces(spans: &[Value]) -> Value {
+    json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]})
+}
+
+async fn export(otlp: u16, path: &str, kind: &str, gzip: bool, body: Vec<u8>) -> (u16, Vec<u8>) {
+    use std::io::Write as _;
+    let body = if gzip {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(&body).unwrap();
+        packed.finish().unwrap()
+    } else {
+        body
+    };
+    let sent = async {
+        loop {
+            let mut request = reqwest::Client::new()
+                .post(format!("http://127.0.0.1:{otlp}{path}"))
+                .header("content-type", kind);
+            if gzip {
+                request = request.header("content-encoding", "gzip");
+            }
+            match request.body(body.clone()).send().await {
+                // The engine is ready before this door is open; exporters try again, and so does this.
+                Err(error) if error.is_connect() => {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+                answer => return answer.unwrap(),
+            }
+        }
+    };
+    let answer = tokio::time::timeout(support::PATIENCE, sent)
+        .await
+        .expect("OTLP is taken");
+    (
+        answer.status().as_u16(),
+        answer.bytes().await.unwrap().to_vec(),
+    )
+}
+
+/// The same spans in protobuf.
+fn in_protobuf(ids: &[u8]) -> Vec<u8> {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::common::v1::any_value::Value as Kind;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+    use prost::Message as _;
+    let attribute = |one: &Value| {
+        let value = &one["value"];
+        let kind = match value["stringValue"].as_str() {
+            Some(text) => Kind::StringValue(text.to_owned()),
+            None => Kind::IntValue(value["intValue"].as_str().unwrap().parse().unwrap()),
+        };
+        KeyValue {
+            key: one["key"].as_str().unwrap().to_owned(),
+            value: Some(AnyValue { value: Some(kind) }),
+            ..KeyValue::default()
+        }
+    };
+    let spans = ids.iter().map(|id| {
+        let written = span(*id, &json!({}));
+        let time = |name: &str| written[name].as_str().unwrap().parse().unwrap();
+        Span {
+            trace_id: (0..16).map(|n| 0x5b ^ n).collect(),
+            span_id: vec![0, 0, 0, 0, 0, 0, 0, *id],
+            kind: 3,
+            start_time_unix_nano: time("startTimeUnixNano"),
+            end_time_unix_nano: time("endTimeUnixNano"),
+            attributes: written["attributes"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(attribute)
+                .collect(),
+            ..Span::default()
+        }
+    });
+    let scope = ScopeSpans {
+        spans: spans.collect(),
+        ..ScopeSpans::default()
+    };
+    let resource = ResourceSpans {
+        scope_spans: vec![scope],
+        ..ResourceSpans::default()
+    };
+    ExportTraceServiceRequest {
+        resource_spans: vec![resource],
+    }
+    .encode_to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_in_both_encodings_count_once_over_an_abrupt_end() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (otlp, gateway, vendor) = (free_port(), free_port(), free_port());
+    let mut cockpit = Cockpit::start(&with_otlp(otlp, gateway, vendor)).await;
+    cockpit.wait_all_ready().await;
+    let written = traces(&[
+        span(1, &json!({})),
+        span(2, &json!({"error.type": "timeout"})),
+    ])
+    .to_string();
+    for gzip in [false, true] {
+        let got = export(
+            otlp,
+            "/v1/traces",
+            "application/json",
+            gzip,
+            written.clone().into_bytes(),
+        )
+        .await;
+        assert_eq!(got, (200, b"{}".to_vec()));
+    }
+    let packed = in_protobuf(&[7, 8]);
+    let got = export(
+        otlp,
+        "/v1/traces",
+        "application/x-protobuf",
+        true,
+        packed.clone(),
+    )
+    .await;
+    assert_eq!(got, (200, Vec::new()));
+
+    cockpit.kill_engine().await;
+    cockpit.serve().await;
+    let again = export(otlp, "/v1/traces", "application/x-protobuf", false, packed).await;
+    assert_eq!(again.0, 200);
+    let calls = get(&cockpit, "/api/calls").await;
+    let calls = calls["calls"].as_array().unwrap();
+    assert_eq!(calls.len(), 4, "{calls:#?}");
+    assert!(
+        calls
+            .iter()
+            .all(|call| call["source"] == "otlp" && call["target"] == "openai/gpt-4o")
+    );
+    let usage = get(&cockpit, "/api/usage?window=1h").await;
+    assert_eq!(
+        (&usage["totals"]["calls"], &usage["totals"]["errors"]),
+        (&json!(4), &json!(1))
+    );
+    assert_eq!(usage["totals"]["cost_usd"], json!(0.014));
+
+    let (status, answer) =
+        export(otlp, "/v1/traces", "application/json", false, b"{".to_vec()).await;
+    assert_eq!(status, 400, "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_through_the_gateway_that_is_also_reported_counts_once() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (otlp, gateway, vendor) = (free_port(), free_port(), free_port());
+    let cockpit = Cockpit::start(&with_otlp(otlp, gateway, vendor)).await;
+    cockpit.wait_all_ready().await;
+    let body = json!({"model": "openai/gpt-4o", "messages": [{"role": "user", "content": "What is a mole?"}]});
+    let answer = reqwest::Client::new()
+        .post(format!("http://127.0.0.1:{gateway}/v1/chat/completions"))
+        .bearer_auth("sk-callers-own")
+        .body(body.to_string())
+        .send()
+        .await
+        .unwrap();
+    let id = answer.headers()["x-cockpit-call-id"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(answer.status(), 200);
+    answer.bytes().await.unwrap();
+    // By its address, by its id in a span, by its id as an event.
+    let spans = traces(&[
+        span(
+            1,
+            &json!({"server.address": "localhost", "server.port": gateway}),
+        ),
+        span(2, &json!({"http.response.header.x-cockpit-call-id": id})),
+        span(
+            3,
+            &json!({"server.address": "api.openai.com", "server.port": 443}),
+        ),
+    ]);
+    let got = export(
+        otlp,
+        "/v1/traces",
+        "application/json",
+        false,
+        spans.to_string().into_bytes(),
+    )
+    .await;
+    assert_eq!(got.0, 200);
+    let event = json!({"type": "call", "id": id, "model": "openai/gpt-4o"}).to_string();
+    assert_eq!(send(&cockpit, event).await.1["duplicates"], 1);
+    let calls = get(&cockpit, "/api/calls").await;
+    let sources: Vec<&Value> = calls["calls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|call| &call["source"])
+        .collect();
+    assert_eq!(sources.len(), 2, "{calls}");
+    assert!(sources.contains(&&json!("gateway")) && sources.contains(&&json!("otlp")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_are_on_the_disk_and_metrics_are_scraped() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (otlp, gateway, vendor) = (free_port(), free_port(), free_port());
+    let mut cockpit = Cockpit::start(&with_otlp(otlp, gateway, vendor)).await;
+    let judged = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [
+        {"eventName": "gen_ai.evaluation.result", "attributes": [
+            {"key": "gen_ai.evaluation.score.value", "value": {"doubleValue": 0.5}}]},
+        {"severityNumber": 17, "body": {"stringValue": "it broke"}}]}]}]});
+    let got = export(
+        otlp,
+        "/v1/logs",
+        "application/json",
+        false,
+        judged.to_string().into_bytes(),
+    )
+    .await;
+    assert_eq!(got, (200, b"{}".to_vec()));
+    let measured = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [
+        {"name": "queue.length", "gauge": {"dataPoints": [{"timeUnixNano": "1", "asInt": "7"}]}},
+        {"name": "gen_ai.client.token.usage", "sum": {"isMonotonic": true, "aggregationTemporality": 2,
+            "dataPoints": [{"timeUnixNano": "1", "asInt": "7"}]}}]}]}]});
+    let got = export(
+        otlp,
+        "/v1/metrics",
+        "application/json",
+        false,
+        measured.to_string().into_bytes(),
+    )
+    .await;
+    assert_eq!(got, (200, b"{}".to_vec()));
+    let scraped = cockpit.client().get_bytes("/metrics").await.unwrap();
+    let scraped = String::from_utf8(scraped.to_vec()).unwrap();
+    assert!(scraped.contains("\nqueue_length 7\n"), "{scraped}");
+    let calls = get(&cockpit, "/api/usage?window=1h").await;
+    assert_eq!(calls["totals"]["calls"], 0, "a metric of calls counts none");
+    cockpit.kill_engine().await;
+    cockpit.serve().await;
+    let usage = get(&cockpit, "/api/usage?window=1h").await;
+    assert_eq!(usage["business"]["satisfaction"], json!(0.5), "{usage}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_door_for_otlp_follows_the_configuration() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let cockpit = Cockpit::start("[gateway]\nlisten = \"127.0.0.1:0\"\n").await;
+    let config =
+        format!("[gateway]\nlisten = \"127.0.0.1:0\"\n\n[otlp]\nlisten = \"127.0.0.1:{port}\"\n");
+    cockpit.write_config(&config);
+    // Somebody else has the port: it is named.
+    let named = async {
+        loop {
+            let status = cockpit.status().await;
+            if let Some(trouble) = status
+                .engine
+                .trouble
+                .iter()
+                .find(|one| one.contains("OTLP"))
+            {
+                return trouble.clone();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let trouble = tokio::time::timeout(support::PATIENCE, named)
+        .await
+        .expect("it is told");
+    assert!(
+        trouble.contains(&port.to_string()) && trouble.contains("[otlp]"),
+        "{trouble}"
+    );
+    drop(taken);
+    let open = async {
+        loop {
+            let request = reqwest::Client::new()
+                .post(format!("http://127.0.0.1:{port}/v1/traces"))
+                .header("content-type", "application/json")
+                .body("{}");
+            if request
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status() == 200)
+            {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, open)
+        .await
+        .expect("it opens by itself");
+    assert_eq!(cockpit.status().await.engine.trouble, Vec::<String>::new());
+    cockpit.write_config("[gateway]\nlisten = \"127.0.0.1:0\"\n");
+    let closed = async {
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, closed)
+        .await
+        .expect("it closes");
 }

@@ -114,6 +114,7 @@ struct Ports {
     database: u16,
     model: u16,
     api: u16,
+    otlp: u16,
 }
 
 fn config(dir: &Path, ports: &Ports) -> String {
@@ -124,6 +125,7 @@ fn config(dir: &Path, ports: &Ports) -> String {
         database,
         model,
         api,
+        otlp,
     } = ports;
     let postgres = postgres_bin().join("postgres").display().to_string();
     let data = dir.join("pg").display().to_string();
@@ -143,6 +145,9 @@ fn config(dir: &Path, ports: &Ports) -> String {
     .into();
     format!(
         r#"
+[otlp]
+listen = "127.0.0.1:{otlp}"
+
 [services.database]
 kind = "postgres"
 command = {command}
@@ -170,12 +175,13 @@ kind = "node"
 command = ["node", "server.js"]
 cwd = "{stack}/api"
 listen = "127.0.0.1:{api}"
-env = {{ DATABASE_URL = "postgres://app@127.0.0.1:{database}/postgres", MODEL_URL = "http://127.0.0.1:{model}" }}
+env = {{ DATABASE_URL = "postgres://app@127.0.0.1:{database}/postgres", MODEL_URL = "http://127.0.0.1:{model}", OTEL_SERVICE_NAME = "sample-api", OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:{otlp}", OTEL_BSP_SCHEDULE_DELAY = "200", COCKPIT_FOLDER = "{folder}" }}
 depends_on = ["migrate", "model"]
 ready = {{ http = "http://127.0.0.1:{{port}}/health", every = "500ms", timeout = "2s" }}
 live = {{ http = "http://127.0.0.1:{{port}}/live", every = "1s", timeout = "2s", failures = 3 }}
 "#,
         stack = stack.display(),
+        folder = dir.display(),
         python = python.display(),
     )
 }
@@ -184,7 +190,7 @@ async fn ask(api: u16, question: &str) -> Value {
     let http = reqwest::Client::new();
     let answer = http
         .post(format!("http://127.0.0.1:{api}/chat"))
-        .json(&json!({ "question": question }))
+        .json(&json!({ "question": question, "user": "ada" }))
         .send()
         .await
         .unwrap();
@@ -198,6 +204,45 @@ async fn ask(api: u16, question: &str) -> Value {
     answer
 }
 
+/// The API told of its request to the model by OpenTelemetry, and tells by a plain event what a person thinks of it.
+async fn reported(cockpit: &Cockpit, ports: &Ports, answer: &Value) {
+    let told = async {
+        loop {
+            let calls: Value = cockpit.client().get("/api/calls?user=ada").await.unwrap();
+            if let Some(call) = calls["calls"].as_array().unwrap().first() {
+                return call.clone();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let call = tokio::time::timeout(support::PATIENCE, told)
+        .await
+        .expect("the call is reported");
+    assert_eq!(
+        (&call["source"], &call["target"]),
+        (&json!("otlp"), &json!("llama.cpp/smollm2-135m"))
+    );
+    assert_eq!(call["output_tokens"], answer["output_tokens"]);
+    assert_eq!(call["tags"], json!(["sample-api"]));
+    assert!(call["latency_ms"].as_f64().unwrap() > 0.0, "{call}");
+    assert_eq!(call["cost_usd"], Value::Null, "nobody knows its price");
+    for (thumb, accepted) in [("up", 1), ("down", 0)] {
+        let judged: Value = reqwest::Client::new()
+            .post(format!("http://127.0.0.1:{}/feedback", ports.api))
+            .json(&json!({ "id": answer["id"], "thumb": thumb, "user": "ada" }))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        assert_eq!(judged["accepted"], accepted, "{judged}");
+    }
+    let usage: Value = cockpit.client().get("/api/usage?window=1h").await.unwrap();
+    assert_eq!(usage["business"]["satisfaction"], json!(1.0), "{usage}");
+    assert!(usage["totals"]["calls"].as_u64().unwrap() >= 1, "{usage}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_stack_starts_in_order_answers_and_heals() {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -205,6 +250,7 @@ async fn a_real_stack_starts_in_order_answers_and_heals() {
         database: free_port(),
         model: free_port(),
         api: free_port(),
+        otlp: free_port(),
     };
     let mut cockpit = Cockpit::new("");
     make_database(cockpit.data());
@@ -228,6 +274,7 @@ async fn a_real_stack_starts_in_order_answers_and_heals() {
     // A real question, answered by a real model, kept in a real database.
     let first = ask(ports.api, "What is the capital of France?").await;
     assert!(first["output_tokens"].as_u64().unwrap() > 0, "{first}");
+    reported(&cockpit, &ports, &first).await;
 
     // Each part killed: it comes back, alone, and the whole works again.
     for name in ["api", "model", "database"] {

@@ -42,6 +42,7 @@ use cockpit_store::{Ledger, Opened, StateDb, Telemetry};
 use cockpit_supervisor::{Parts, Supervisor};
 use cockpit_telemetry::Bus;
 use cockpit_telemetry::ingest::notices::Notices;
+use cockpit_telemetry::ingest::otlp::Intake;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -132,6 +133,12 @@ struct Engine {
     failing: Mutex<Vec<health::Failing>>,
     /// What of the reports was told lately.
     notices: Mutex<Notices>,
+    /// Takes OTLP, once there was a door for it.
+    intake: OnceLock<Arc<Intake>>,
+    /// Its open door. Held while it is opened or closed.
+    otlp: tokio::sync::Mutex<Option<ingest::Open>>,
+    /// Why it is not open although it should be.
+    otlp_trouble: Mutex<Option<String>>,
     adapters: adapters::Adapters,
     /// Absent until a configuration has held once.
     supervisor: OnceLock<Supervisor>,
@@ -232,6 +239,8 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
         .as_ref()
         .and_then(|config| config.traffic.clone());
     doors::obey(&engine, spec.as_ref()).await;
+    let otlp = engine.settings().as_ref().and_then(|config| config.otlp);
+    ingest::obey(&engine, otlp).await;
     let ending = engine.ended(options.stop_services_on_exit).await;
     tracing::info!(stop_services = ending.stop_services, "the engine ends");
 
@@ -243,6 +252,7 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
         }
     }
     doors::end(&engine).await;
+    ingest::end(&engine).await;
     stopping.cancel();
     for task in doors.into_iter().chain(tasks) {
         let _ = task.await;
@@ -307,6 +317,9 @@ fn open(
         doors: Mutex::default(),
         failing: Mutex::default(),
         notices: Mutex::default(),
+        intake: OnceLock::new(),
+        otlp: tokio::sync::Mutex::new(None),
+        otlp_trouble: Mutex::new(None),
         supervisor: OnceLock::new(),
         config: Mutex::new(ConfigStatus {
             state: if errors.is_some() {

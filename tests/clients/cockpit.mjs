@@ -53,16 +53,20 @@ export async function cockpit(config) {
     return (await isOpen(door)) && (await isOpen(gateway));
   });
   const token = readFileSync(join(folder, "token"), "utf8").trim();
-  const get = async (path) => {
+  const ask = async (path) => {
     const answer = await fetch(`http://127.0.0.1:${door}${path}`, {
       headers: { authorization: `Bearer ${token}` },
     });
     if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
-    return answer.json();
+    return answer;
   };
+  const get = async (path) => (await ask(path)).json();
   return {
     gateway: `http://127.0.0.1:${gateway}`,
+    /** What the API answers, from JSON. */
     get,
+    /** The same as text. */
+    text: async (path) => (await ask(path)).text(),
     /** What is written down of a call, by the id that its answer carried. */
     call: (id) =>
       until(`call ${id}`, async () => {

@@ -64,9 +64,10 @@ impl Engine {
             format!("telemetry.db is not in use, and no history is kept meanwhile: {why}")
         });
         let closed = super::doors::trouble(self);
+        let otlp = whole(&self.otlp_trouble).clone();
         let gateway = whole(&self.gateway).clone();
         let gateway = gateway.map(|gateway| gateway.trouble()).unwrap_or_default();
-        let all = state.into_iter().chain(telemetry).chain(closed);
+        let all = state.into_iter().chain(telemetry).chain(closed).chain(otlp);
         all.chain(gateway).collect()
     }
 
@@ -295,6 +296,10 @@ impl Cockpit for Door {
                 Box::pin(self.0.bus.resume(after, Arc::new(past)))
             }
         }
+    }
+
+    fn reported_metrics(&self) -> String {
+        self.0.reported_metrics()
     }
 
     fn ingest(&self, body: Bytes, gzip: bool) -> BoxFuture<'static, Result<Ingested, Problem>> {

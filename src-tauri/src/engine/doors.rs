@@ -71,7 +71,7 @@ impl Running {
 /// A door as it is known without waiting.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Door {
-    listen: SocketAddr,
+    pub(super) listen: SocketAddr,
     /// Whose address it is; none: the gateway's own.
     pub(super) service: Option<String>,
     /// Why it is not open.

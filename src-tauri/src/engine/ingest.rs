@@ -1,23 +1,39 @@
 //! What applications report: taken by the API and by the door for OTLP, kept in the ledger, told where a person should
 //! see it.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cockpit_model::{Code, Ingested, Problem, Record, Timestamp};
+use cockpit_model::{Code, EventBody, Ingested, Problem, Record, Timestamp};
 use cockpit_store::ledger::Ack;
 use cockpit_telemetry::ingest::events::{self, Unreadable};
 use cockpit_telemetry::ingest::notices::Notice;
-use cockpit_telemetry::ingest::{Address, Kept, NotKept, Prices, Setting, Unpacked, gunzip};
+use cockpit_telemetry::ingest::otlp::{Door, Intake, Rules};
+use cockpit_telemetry::ingest::{
+    Address, Kept, Ledger, NotKept, Prices, Setting, Unpacked, gunzip,
+};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Engine, publish_at, whole};
 
-/// How often it is looked whether something gathered is to be told.
+/// How often it is looked whether something gathered is to be told, and whether a port that somebody else had is free.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Tells what was gathered of the reports, until told to stop.
+/// OTLP's open door.
+pub(super) struct Open {
+    listen: SocketAddr,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+/// Tells what was gathered of the reports, and opens the door for OTLP once what hindered it is gone, until told to
+/// stop.
 pub(super) async fn watch(engine: Arc<Engine>, stopping: CancellationToken) {
     loop {
         tokio::select! {
@@ -25,6 +41,125 @@ pub(super) async fn watch(engine: Arc<Engine>, stopping: CancellationToken) {
             () = stopping.cancelled() => return,
         }
         engine.tell_due();
+        if whole(&engine.otlp_trouble).is_some() {
+            let listen = engine.settings().as_ref().and_then(|config| config.otlp);
+            obey(&engine, listen).await;
+        }
+    }
+}
+
+/// Does what the settings say: opens the door for OTLP, moves it, or closes it.
+pub(super) async fn obey(engine: &Arc<Engine>, listen: Option<SocketAddr>) {
+    let mut open = engine.otlp.lock().await;
+    let Some(listen) = listen else {
+        *whole(&engine.otlp_trouble) = None;
+        if let Some(open) = open.take() {
+            close(open).await;
+        }
+        return;
+    };
+    if open.as_ref().is_some_and(|open| open.listen == listen) {
+        *whole(&engine.otlp_trouble) = None;
+        return;
+    }
+    // The new one first: where it cannot open, the old one is better than none.
+    match begin(engine, listen).await {
+        Ok(opened) => {
+            *whole(&engine.otlp_trouble) = None;
+            if let Some(old) = open.replace(opened) {
+                close(old).await;
+            }
+        }
+        Err(message) => {
+            let told = whole(&engine.otlp_trouble).replace(message.clone());
+            if told.as_ref() != Some(&message) {
+                tracing::error!("{message}");
+                engine.publish(EventBody::Cockpit {
+                    level: "error".to_owned(),
+                    message,
+                });
+            }
+        }
+    }
+}
+
+/// Closes the door for OTLP; requests under way are answered, within bounds.
+pub(super) async fn end(engine: &Engine) {
+    if let Some(open) = engine.otlp.lock().await.take() {
+        close(open).await;
+    }
+}
+
+async fn close(open: Open) {
+    open.stop.cancel();
+    let _ = open.serving.await;
+}
+
+async fn begin(engine: &Arc<Engine>, listen: SocketAddr) -> Result<Open, String> {
+    let listener = match TcpListener::bind(listen).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            let whose = holder_of(listen.port()).await;
+            return Err(format!(
+                "OTLP cannot be taken on {listen} ({error}){whose}; end that, or give another address with `listen` \
+                 under [otlp]"
+            ));
+        }
+    };
+    let rules = Rules {
+        listen,
+        allowed_hosts: engine.opened_with.allowed_hosts.clone(),
+        token: super::folder::token(&engine.data).map_err(|problem| problem.to_string())?,
+    };
+    let intake = engine
+        .intake
+        .get_or_init(|| Intake::new(Arc::new(Books(Arc::downgrade(engine)))));
+    let door = Door::new(Arc::clone(intake), rules);
+    tracing::info!(%listen, "OTLP is taken");
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(door.serve(listener, stop.clone().cancelled_owned()));
+    Ok(Open {
+        listen,
+        stop,
+        serving,
+    })
+}
+
+/// Who has a port, as it ends a sentence; empty where that is not known.
+async fn holder_of(port: u16) -> String {
+    let holder = cockpit_platform::ports::holder(port).await;
+    holder.map_or_else(String::new, |holder| {
+        let pid = holder
+            .pid
+            .map_or_else(String::new, |pid| format!(" (pid {pid})"));
+        format!(": `{}`{pid} has the port", holder.name)
+    })
+}
+
+/// The ledger, as OTLP's intake keeps records in it.
+struct Books(Weak<Engine>);
+
+impl Ledger for Books {
+    fn setting(&self) -> Setting {
+        self.0.upgrade().map_or_else(
+            || Setting {
+                now: Timestamp::now(),
+                prices: Prices::default(),
+                gateways: Vec::new(),
+            },
+            |engine| engine.setting(),
+        )
+    }
+
+    fn keep(&self, records: Vec<Record>) -> BoxFuture<'static, Result<Vec<Kept>, NotKept>> {
+        let engine = self.0.upgrade();
+        async move {
+            let engine = engine.ok_or_else(|| NotKept {
+                why: "the engine ends".to_owned(),
+            })?;
+            keep(&engine, records).await
+        }
+        .boxed()
     }
 }
 
@@ -98,16 +233,21 @@ impl Engine {
     fn setting(&self) -> Setting {
         let settings = self.settings().clone();
         let traffic = settings.as_ref().and_then(|config| config.traffic.as_ref());
-        // Where it is to listen, open or not: what was sent there is no call of anybody else's.
-        let gateway = traffic.map(|spec| Address {
-            ip: spec.listen.ip(),
-            port: spec.listen.port(),
-            names: spec.allowed_hosts.clone(),
-        });
+        // Where it does listen: behind a door that is shut answers somebody else, who tells us of nothing.
+        let names = traffic.map(|spec| spec.allowed_hosts.clone());
+        let gateways = whole(&self.doors)
+            .iter()
+            .filter(|door| door.shut.is_none())
+            .map(|door| Address {
+                ip: door.listen.ip(),
+                port: door.listen.port(),
+                names: names.clone().unwrap_or_default(),
+            })
+            .collect();
         Setting {
             now: Timestamp::now(),
             prices: Prices::of(traffic),
-            gateway,
+            gateways,
         }
     }
 }
@@ -154,6 +294,14 @@ impl Engine {
             let at = notice.at.map_or(now, |at| at.min(now));
             publish_at(&self.bus, &self.telemetry, at, notice.body);
         }
+    }
+
+    /// The metrics that applications reported, in Prometheus' text exposition format.
+    pub(super) fn reported_metrics(&self) -> String {
+        self.intake
+            .get()
+            .map(|intake| intake.exposition())
+            .unwrap_or_default()
     }
 
     /// Tells what was gathered meanwhile.

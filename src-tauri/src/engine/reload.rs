@@ -96,6 +96,7 @@ async fn put_in_force(engine: &Arc<Engine>, config: Arc<Config>) {
         }
     };
     super::doors::obey(engine, config.traffic.as_ref()).await;
+    super::ingest::obey(engine, config.otlp).await;
     let mut warnings = config.warnings.clone();
     if super::OpenedWith::of(&config) != engine.opened_with {
         warnings.push(ConfigError {

@@ -84,6 +84,11 @@ pub trait Cockpit: Send + Sync + 'static {
     /// of it is.
     fn ingest(&self, body: Bytes, gzip: bool) -> BoxFuture<'static, Result<Ingested, Problem>>;
 
+    /// The metrics that applications reported, in Prometheus' text exposition format. Never waits.
+    fn reported_metrics(&self) -> String {
+        String::new()
+    }
+
     /// Unloads a model of an Ollama service from memory.
     fn unload_model(
         &self,

@@ -41,7 +41,7 @@ pub(crate) async fn status(State(app): State<App>) -> Json<Status> {
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
     // A machine that cannot be sampled leaves its figures out; it is not a reason to show none.
     let host = app.cockpit.host(Duration::from_secs(1), 1).await;
-    let text = metrics::encode(&metrics::Source {
+    let mut text = metrics::encode(&metrics::Source {
         status: &app.cockpit.status(),
         services: &app.cockpit.services(),
         host: host.as_ref().ok().map(|view| &view.now),
@@ -49,6 +49,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
         gateway: &app.cockpit.gateway(),
         breakers: &app.cockpit.breakers(),
     });
+    text.push_str(&app.cockpit.reported_metrics());
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 

@@ -21,12 +21,11 @@ use crate::address::Address;
 use crate::fields::{At, Fields, short_name, type_name};
 use crate::files::Paths;
 use crate::report::{Finding, Report};
-use crate::{address, later, names, secrets};
+use crate::{address, names, secrets};
 
 /// `[otlp]`.
 pub(crate) fn otlp(root: &Fields<'_, '_>, allow_remote: bool) -> Option<At<SocketAddr>> {
     let fields = root.section("otlp", &["listen"], "[otlp]")?;
-    later::unused(&fields);
     Some(address::bound(&fields, loopback(4318), allow_remote))
 }
 

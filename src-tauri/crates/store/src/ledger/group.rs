@@ -54,7 +54,7 @@ impl Group<'_> {
         let mut spending = Spending::default();
         for (place, Staged { record, ticket }) in staged.iter().enumerate() {
             let new = match (record, ticket) {
-                // Nobody sends a call of our own a second time.
+                // Nobody sends a call of our own a second time; of those who tell of it, see there.
                 (Record::Call(_), None) => true,
                 _ => self.seen.remember(connection, record, self.now)?,
             };

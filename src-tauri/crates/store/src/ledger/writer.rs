@@ -266,7 +266,21 @@ impl Writer {
         });
     }
 
+    /// Takes up what is our own and has arrived.
+    fn take_own(&mut self) {
+        let own = std::mem::take(&mut *lock(&self.shared.own));
+        for mut record in own {
+            match &mut record {
+                Record::Call(call) => judge::fit(call),
+                Record::Report(report) => judge::fit_report(report),
+            }
+            self.own(record);
+        }
+    }
+
     fn ingest(&mut self, records: Vec<Record>, answer: Answer) {
+        // First what was there first: some of these may tell of it.
+        self.take_own();
         let now = self.now().as_second();
         let batch = self.batches.len();
         let mut acks = Vec::with_capacity(records.len());
@@ -288,14 +302,7 @@ impl Writer {
     /// Writes what is staged and answers whoever waits for it.
     fn commit(&mut self) -> Result<(), Error> {
         self.due = None;
-        let own = std::mem::take(&mut *lock(&self.shared.own));
-        for mut record in own {
-            match &mut record {
-                Record::Call(call) => judge::fit(call),
-                Record::Report(report) => judge::fit_report(report),
-            }
-            self.own(record);
-        }
+        self.take_own();
         if self.staged.is_empty() && self.connection.is_some() {
             self.acknowledge();
             return Ok(());

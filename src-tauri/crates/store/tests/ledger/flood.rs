@@ -118,6 +118,15 @@ fn an_id_counts_once_also_over_restarts_and_midnight() {
     let mut other = given::call("a", NOON);
     other.source = CallSource::Otlp;
     assert_eq!(ingest(&ledger, [other]), [Ack::Accepted]);
+    // By the id our gateway gave it, a call is the gateway's, whoever tells of it.
+    let own = "01HF9DMFG00000000000000000";
+    let mut told = given::call(own, NOON);
+    told.source = CallSource::Gateway;
+    ledger.record(told.clone());
+    for source in [CallSource::Events, CallSource::Otlp] {
+        told.source = source;
+        assert_eq!(ingest(&ledger, [told.clone()]), [Ack::Duplicate]);
+    }
     let report = given::report("a", ReportKind::Task, NOON);
     let both = vec![Record::Report(report.clone()), Record::Report(report)];
     assert_eq!(
@@ -138,7 +147,7 @@ fn an_id_counts_once_also_over_restarts_and_midnight() {
         [Ack::Duplicate]
     );
     let stats = ledger.stats();
-    assert_eq!((stats.accepted, stats.duplicates), (3, 3));
+    assert_eq!((stats.accepted, stats.duplicates), (4, 5));
 }
 
 #[test]

@@ -35,6 +35,12 @@ pub(super) fn code(told: Option<&str>, status: Option<u16>) -> String {
     }
 }
 
+/// Whether the words say that the caller gave up.
+pub(super) fn is_cancelled(told: &str) -> bool {
+    let lower = told.to_ascii_lowercase();
+    ["cancel", "abort"].iter().any(|word| lower.contains(word)) || lower == "499"
+}
+
 /// A name in one word, in our way of writing; `None` for a sentence. `openai.RateLimitError` is `rate_limit_error`.
 fn word(told: &str) -> Option<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':');
@@ -156,6 +162,7 @@ mod tests {
         ] {
             assert_eq!(code(told, status), code_, "{told:?} {status:?}");
         }
+        assert!(is_cancelled("openai.APIUserAbortError") && !is_cancelled("timeout"));
         assert!(code(Some(&"x".repeat(120)), None).len() <= LONGEST);
     }
 }

@@ -32,6 +32,18 @@ pub(super) fn name(told: &str) -> String {
     }
 }
 
+/// The provider at a host, where no name was told.
+pub(super) fn at(host: &str) -> String {
+    let port = host.rsplit(':').next().unwrap_or_default();
+    if port == "11434" {
+        return "ollama".to_owned();
+    }
+    match price::vendor_at("", &format!("https://{host}")) {
+        "" | "other" => String::new(),
+        vendor => vendor.to_owned(),
+    }
+}
+
 /// A model without its provider's name before it.
 pub(super) fn bare<'m>(provider: &str, model: &'m str) -> &'m str {
     let model = model.trim();
@@ -67,6 +79,9 @@ mod tests {
         ] {
             assert_eq!(name(told), ours, "{told}");
         }
+        assert_eq!(at("api.groq.com"), "groq");
+        assert_eq!(at("localhost:11434"), "ollama");
+        assert_eq!(at("10.0.0.7"), "");
         assert_eq!(bare("openai", "openai/gpt-4o"), "gpt-4o");
         assert_eq!(bare("azure", "azure.ai.openai/gpt-4o"), "gpt-4o");
         assert_eq!(bare("openai", "meta/llama"), "meta/llama");

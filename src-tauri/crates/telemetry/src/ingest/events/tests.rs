@@ -15,7 +15,7 @@ fn setting() -> Setting {
     Setting {
         now: "2026-01-31T09:00:00Z".parse().unwrap(),
         prices: Prices::default(),
-        gateway: None,
+        gateways: Vec::new(),
     }
 }
 
