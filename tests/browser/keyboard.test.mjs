@@ -24,10 +24,13 @@ after(async () => {
 const command = process.platform === 'darwin' ? 'Meta' : 'Control';
 const current = () => page.getByRole('navigation').locator('[aria-current=page]');
 
-test('1 and 2 go between the screens', async () => {
+test('1, 2 and 3 go between the screens', async () => {
   await page.keyboard.press('2');
   await row(page, 'api').waitFor();
   await current().filter({ hasText: 'Services' }).waitFor();
+  await page.keyboard.press('3');
+  await page.getByRole('heading', { name: 'No gateway is configured' }).waitFor();
+  await current().filter({ hasText: 'AI traffic' }).waitFor();
   await page.keyboard.press('1');
   await card(page, 'api').waitFor();
   await current().filter({ hasText: 'Overview' }).waitFor();

@@ -223,6 +223,7 @@ describe('Banners', () => {
     made.backend.kind = 'window';
     made.backend.shell = {
       info: async () => ({ version: '0.2.0' }),
+      quit: async () => undefined,
       upgradeEngine: async () => {
         upgraded += 1;
       },

@@ -105,7 +105,8 @@ pub(crate) fn span(from: Timestamp, to: Timestamp) -> String {
     }
 }
 
-/// Bytes for a person: `412 MiB`.
+/// Bytes for a person: `412 MiB`. Powers of 1024 that say so, as on the screens (`ui/src/lib/text/format.ts`)
+/// and in the configuration.
 pub(crate) fn bytes(count: u64) -> String {
     let mut value = count as f64;
     let mut unit = "B";

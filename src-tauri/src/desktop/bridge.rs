@@ -163,6 +163,12 @@ pub(crate) const fn app_info() -> AppInfo {
     }
 }
 
+/// Ends the app: window and menubar go, the engine and the services go on.
+#[tauri::command]
+pub(crate) fn quit(app: tauri::AppHandle) {
+    app.exit(0);
+}
+
 /// Replaces the running engine by the one that came with this app; services are not touched.
 ///
 /// # Errors

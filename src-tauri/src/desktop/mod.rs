@@ -81,6 +81,7 @@ pub(crate) fn run() -> ExitCode {
             bridge::subscribe,
             bridge::unsubscribe,
             bridge::app_info,
+            bridge::quit,
             bridge::upgrade_engine,
         ])
         .setup(move |app| {

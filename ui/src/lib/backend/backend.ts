@@ -72,6 +72,8 @@ export type HandedFile =
 /** What only the desktop application can do. */
 export interface Shell {
   info(): Promise<AppInfo>;
+  /** Window and menubar go; the engine and the services go on. */
+  quit(): Promise<void>;
   /** Replaces the running engine by the one this application brings; services go on. */
   upgradeEngine(): Promise<void>;
 }

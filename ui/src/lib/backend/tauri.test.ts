@@ -1,5 +1,5 @@
 import { mockIPC, clearMocks } from '@tauri-apps/api/mocks';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import { Unreachable } from './backend';
 import { insideTauri, TauriBackend, toMessage } from './tauri';
@@ -19,6 +19,24 @@ describe('TauriBackend', () => {
     expect(calls).toEqual([
       ['api', { method: 'POST', path: '/api/engine/stop', body: '{"stop_services":false}' }],
     ]);
+  });
+
+  it('quits the application, not the engine', async () => {
+    const calls: string[] = [];
+    mockIPC((command) => void calls.push(command));
+    await new TauriBackend().shell.quit();
+    expect(calls).toEqual(['quit']);
+  });
+
+  it('copies what a browser would save: figures as they are, a drawing as the engine drew it', async () => {
+    const copied: string[] = [];
+    vi.stubGlobal('navigator', { clipboard: { writeText: async (text: string) => void copied.push(text) } });
+    mockIPC((_, args) => ({ status: 200, body: `<svg>${(args as { path: string }).path}</svg>` }));
+    const backend = new TauriBackend();
+    await backend.hand({ name: 'a.csv', type: 'text/csv', text: 'a,b' });
+    await backend.hand({ name: 'a.svg', type: 'image/svg+xml', path: '/charts/cost', query: 'window=1h' });
+    vi.unstubAllGlobals();
+    expect(copied).toEqual(['a,b', '<svg>/charts/cost.svg?window=1h</svg>']);
   });
 
   it('is unreachable when the shell cannot reach the engine', async () => {

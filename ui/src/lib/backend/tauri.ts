@@ -36,6 +36,9 @@ export class TauriBackend implements Backend {
 
   readonly shell: Shell = {
     info: async () => (await tauri()).invoke<AppInfo>('app_info'),
+    quit: async () => {
+      await (await tauri()).invoke('quit');
+    },
     upgradeEngine: async () => {
       await (await tauri()).invoke('upgrade_engine');
     },

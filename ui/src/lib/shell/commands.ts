@@ -130,5 +130,16 @@ export function commands(app: App): Command[] {
       run: () => actions.stopEngine(),
     },
   );
+  const { shell } = cockpit.backend;
+  if (shell !== null) {
+    out.push({
+      id: 'quit',
+      title: 'Quit, services go on',
+      words: 'exit close studio cockpit',
+      group: 'Cockpit',
+      keys: chord('Q'),
+      run: () => void actions.try('Quit', () => shell.quit()),
+    });
+  }
   return out;
 }

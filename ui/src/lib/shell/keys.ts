@@ -23,6 +23,7 @@ export function keyHints(inWindow: boolean): KeyHint[] {
     { keys: ['L'], what: 'Log of the selected service' },
     { keys: ['?'], what: 'These keys' },
     { keys: ['Esc'], what: 'Close what is open' },
+    ...(inWindow ? [{ keys: [chord('Q')], what: 'Quit; the services go on' }] : []),
   ];
 }
 
@@ -76,6 +77,12 @@ export function handleKey(event: KeyboardEvent, app: App): void {
       if (mine) return;
       const service = selected(app);
       if (service !== undefined) route.go({ screen: 'services', service: service.name, tab: 'log' });
+      break;
+    }
+    case 'q': {
+      const { shell } = cockpit.backend;
+      if (!mine || shell === null) return;
+      void actions.try('Quit', () => shell.quit());
       break;
     }
     case '?':
