@@ -27,6 +27,8 @@ use rusqlite::{Connection, params};
 const BATCH: u64 = 10_000;
 const INGESTED: u64 = 500_000;
 const KILLS: u64 = 100;
+/// Each question is asked so often.
+const TIMES: u32 = 15;
 
 fn figure(name: &str, measured: impl Display, wanted: &str) {
     println!("  {name:<58} {measured:>26}   wanted {wanted}");
@@ -292,6 +294,7 @@ fn usage() {
         format!("{:.1}", size(&path) as f64 / count as f64),
         "≤ 200",
     );
+    scan(&path);
     let begin = Instant::now();
     let (ledger, _) = Ledger::open(&path).unwrap();
     figure("opening it", ms(begin.elapsed()), "soon");
@@ -308,14 +311,16 @@ fn usage() {
                 step: None,
                 group_by,
             };
+            let before = cpu();
             let took = median(|| {
                 let usage = ledger.usage(&query, now).unwrap();
                 assert!(usage.totals.calls > 0);
             });
+            let used = (cpu() - before) / TIMES;
             let by = group_by.map_or("in total", Dimension::as_str);
             figure(
-                &format!("usage over {what}, {by}, median of 15"),
-                ms(took),
+                &format!("usage over {what}, {by}, median of {TIMES}"),
+                format!("{}, {} CPU", ms(took), ms(used)),
                 wanted,
             );
         }
@@ -339,8 +344,27 @@ fn usage() {
     }
 }
 
+/// What SQLite alone takes to step over a month of one dimension's rollups by the day, and to look at none.
+fn scan(path: &Path) {
+    let connection = Connection::open(path).unwrap();
+    let before = cpu();
+    let took = median(|| {
+        let sum: i64 = connection
+            .prepare_cached("SELECT sum(length(body)) FROM rollups WHERE series = 28")
+            .unwrap()
+            .query_row([], |row| row.get(0))
+            .unwrap();
+        assert!(sum > 0);
+    });
+    let used = (cpu() - before) / TIMES;
+    baseline(
+        "SQLite steps over the users' sums by the day",
+        format!("{}, {} CPU", ms(took), ms(used)),
+    );
+}
+
 fn median(mut run: impl FnMut()) -> Duration {
-    let mut times: Vec<Duration> = (0..15)
+    let mut times: Vec<Duration> = (0..TIMES)
         .map(|_| {
             let begin = Instant::now();
             run();

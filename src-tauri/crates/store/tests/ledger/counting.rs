@@ -7,7 +7,7 @@ use std::time::Duration;
 use cockpit_model::usage::Dimension;
 use cockpit_model::{Call, Outcome, Record, Report, ReportKind, Usd};
 use cockpit_store::Ledger;
-use cockpit_store::ledger::{Ack, Before, CallFilter, CallsQuery, UsageQuery};
+use cockpit_store::ledger::{Ack, Before, CallFilter, CallsQuery, Options, UsageQuery};
 use proptest::prelude::*;
 
 use crate::given::{self, Clock, DAY, HOUR, MINUTE, NOON, at, everything};
@@ -373,6 +373,36 @@ fn ten_thousand_calls_are_exact_and_more_are_not() {
     assert_eq!(usage.window.step_s, 300);
     assert_eq!(usage.series.len(), 289);
     naive::check(&usage, Some(Dimension::Model), &calls, &[]);
+}
+
+#[test]
+fn many_values_over_many_days_are_counted_as_few_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::new();
+    let options = Options {
+        exact_up_to: 0,
+        ..clock.options()
+    };
+    let (ledger, _) = Ledger::open_with(folder.path().join("ledger.db"), options).unwrap();
+    // More than one thread adds up, and more than one batch goes to each.
+    let calls: Vec<_> = (0..391 * 13)
+        .map(|n| {
+            let mut call = given::call(n, NOON - 1 - (n % 13) * DAY);
+            call.user = (n % 391 > 0).then(|| format!("user-{}", n % 391));
+            call.latency_ms = Some(100.0 + (n % 37) as f64);
+            call
+        })
+        .collect();
+    given::ingest(&ledger, calls.clone());
+    let query = UsageQuery {
+        from: at(NOON - 14 * DAY),
+        to: at(NOON),
+        step: None,
+        group_by: Some(Dimension::User),
+    };
+    let usage = ledger.usage(&query, clock.now()).unwrap();
+    assert_eq!(usage.groups.len(), 391);
+    naive::check(&usage, Some(Dimension::User), &calls, &[]);
 }
 
 #[test]

@@ -2,13 +2,12 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use cockpit_model::usage::{Dimension, Group, Point};
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::usage::{Rolled, each_rollup};
+use super::merge;
+use super::usage::Rolled;
 use super::window::Window;
 use crate::error::Error;
 use crate::ledger::key;
@@ -40,7 +39,7 @@ pub(super) fn groups<S: Rolled>(
         steps.entry(value).or_default().insert(*place, tally);
     }
     if S::READS {
-        roll_up(connection, window, dimension, &mut tallies)?;
+        merge::by_value(connection, window, dimension, &mut tallies)?;
     }
     let rest = tallies.remove(&Value::Rest);
     let mut ranked: Vec<(Value, Tally<S>)> = tallies.into_iter().collect();
@@ -83,33 +82,6 @@ pub(super) fn groups<S: Rolled>(
         });
     }
     Ok(groups)
-}
-
-fn roll_up<S: Rolled>(
-    connection: &Connection,
-    window: &Window,
-    dimension: Dimension,
-    tallies: &mut HashMap<Value, Tally<S>>,
-) -> Result<(), Error> {
-    // By the bytes of the text, so that a name that is known already costs no allocation.
-    let mut by_text = HashMap::<Vec<u8>, Tally<S>>::new();
-    for piece in window.whole() {
-        each_rollup(connection, piece, Some(dimension), |_, value, parts| {
-            let tally = match value {
-                ValueRef::Text(text) => match by_text.get_mut(text) {
-                    Some(tally) => tally,
-                    None => by_text.entry(text.to_vec()).or_default(),
-                },
-                other => tallies.entry(Value::read(other)).or_default(),
-            };
-            S::add_parts(tally, parts)
-        })?;
-    }
-    for (text, tally) in by_text {
-        let text: Arc<str> = String::from_utf8_lossy(&text).into();
-        tallies.entry(Value::Text(text)).or_default().merge(&tally);
-    }
-    Ok(())
 }
 
 /// What single calls came to in each step, by value.

@@ -2,6 +2,7 @@
 
 mod calls;
 mod groups;
+mod merge;
 mod usage;
 mod window;
 

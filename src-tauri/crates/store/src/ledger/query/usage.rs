@@ -10,6 +10,7 @@ use std::time::Duration;
 use cockpit_metering::sketch::Dense;
 use cockpit_model::Timestamp;
 use cockpit_model::usage::{Business, Dimension, Point, Security, Usage, UsageWindow};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
 use super::groups;
@@ -78,7 +79,7 @@ pub(crate) fn usage(
 }
 
 /// How the rollups are added to what single calls came to.
-pub(super) trait Rolled: Told {
+pub(super) trait Rolled: Told + Send {
     /// Whether rollups are read at all.
     const READS: bool;
     fn add_parts(tally: &mut Tally<Self>, parts: &Parts<'_>) -> Option<()>;
@@ -286,7 +287,19 @@ pub(super) fn each_rollup(
     connection: &Connection,
     piece: Segment,
     dimension: Option<Dimension>,
-    mut each: impl FnMut(i64, rusqlite::types::ValueRef<'_>, &Parts<'_>) -> Option<()>,
+    mut each: impl FnMut(i64, ValueRef<'_>, &Parts<'_>) -> Option<()>,
+) -> Result<(), Error> {
+    each_row(connection, piece, dimension, |at, value, body| {
+        each(at, value, &Parts::read(body)?)
+    })
+}
+
+/// The same as it is in the table.
+pub(super) fn each_row(
+    connection: &Connection,
+    piece: Segment,
+    dimension: Option<Dimension>,
+    mut each: impl FnMut(i64, ValueRef<'_>, &[u8]) -> Option<()>,
 ) -> Result<(), Error> {
     let Source::Tier(tier) = piece.source else {
         return Ok(());
@@ -305,8 +318,7 @@ pub(super) fn each_rollup(
     while let Some(row) = rows.next()? {
         let at: i64 = row.get(0)?;
         let body = row.get_ref(2)?.as_blob().unwrap_or_default();
-        let parts = Parts::read(body).ok_or_else(damaged)?;
-        each(at * length, row.get_ref(1)?, &parts).ok_or_else(damaged)?;
+        each(at * length, row.get_ref(1)?, body).ok_or_else(damaged)?;
     }
     Ok(())
 }

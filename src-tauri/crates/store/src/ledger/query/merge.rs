@@ -1,0 +1,187 @@
+//! The rollups of many values, merged by value. A month of a thousand users is thirty thousand rollups and more: one
+//! thread reads them, and others, where there are cores for them, add them up meanwhile.
+
+use std::collections::HashMap;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, ScopedJoinHandle};
+
+use cockpit_model::usage::Dimension;
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+
+use super::usage::{Rolled, each_row};
+use super::window::Window;
+use crate::error::Error;
+use crate::ledger::rollup::{Value, damaged};
+use crate::ledger::tally::{Parts, Tally};
+
+/// Rollups handed over at once; fewer than these are not worth a thread.
+const BATCH: usize = 1024;
+/// Batches that may wait for a thread.
+const WAITING: usize = 4;
+/// More threads than these wait for the reader.
+const MOST: usize = 3;
+
+/// Rollups as they are in the table, one after the other.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    rows: Vec<Entry>,
+}
+
+struct Entry {
+    /// `None`: it is among the bytes, before the body.
+    value: Option<Value>,
+    value_length: usize,
+    body_length: usize,
+}
+
+impl Batch {
+    fn push(&mut self, value: ValueRef<'_>, body: &[u8]) {
+        let (value, text) = match value {
+            ValueRef::Text(text) => (None, text),
+            other => (Some(Value::read(other)), &[][..]),
+        };
+        self.bytes.extend_from_slice(text);
+        self.bytes.extend_from_slice(body);
+        self.rows.push(Entry {
+            value,
+            value_length: text.len(),
+            body_length: body.len(),
+        });
+    }
+}
+
+/// Sums by value.
+struct Merged<S> {
+    /// By the bytes of the text, so that a name that is known already costs no allocation.
+    texts: HashMap<Vec<u8>, Tally<S>>,
+    others: HashMap<Value, Tally<S>>,
+}
+
+impl<S: Rolled> Merged<S> {
+    fn new() -> Self {
+        Self {
+            texts: HashMap::new(),
+            others: HashMap::new(),
+        }
+    }
+
+    /// `None`: a rollup is damaged.
+    fn add(&mut self, batch: &Batch) -> Option<()> {
+        let mut bytes = &batch.bytes[..];
+        for entry in &batch.rows {
+            let (text, rest) = bytes.split_at_checked(entry.value_length)?;
+            let (body, rest) = rest.split_at_checked(entry.body_length)?;
+            bytes = rest;
+            let tally = match &entry.value {
+                Some(value) => self.others.entry(value.clone()).or_default(),
+                None => match self.texts.get_mut(text) {
+                    Some(tally) => tally,
+                    None => self.texts.entry(text.to_vec()).or_default(),
+                },
+            };
+            S::add_parts(tally, &Parts::read(body)?)?;
+        }
+        Some(())
+    }
+
+    fn all(batches: Receiver<Batch>) -> Option<Self> {
+        let mut merged = Self::new();
+        for batch in batches {
+            merged.add(&batch)?;
+        }
+        Some(merged)
+    }
+
+    fn tell(self, tallies: &mut HashMap<Value, Tally<S>>) {
+        let texts = self.texts.into_iter().map(|(text, tally)| {
+            let text: Arc<str> = String::from_utf8_lossy(&text).into();
+            (Value::Text(text), tally)
+        });
+        for (value, tally) in texts.chain(self.others) {
+            match tallies.entry(value) {
+                std::collections::hash_map::Entry::Occupied(mut known) => {
+                    known.get_mut().merge(&tally);
+                }
+                std::collections::hash_map::Entry::Vacant(free) => {
+                    free.insert(tally);
+                }
+            }
+        }
+    }
+}
+
+/// A thread that adds up, and the way to it.
+struct Hand<'scope, S> {
+    batches: SyncSender<Batch>,
+    thread: ScopedJoinHandle<'scope, Option<Merged<S>>>,
+}
+
+/// Adds a window's rollups of a dimension to the tallies of its values.
+pub(super) fn by_value<S: Rolled>(
+    connection: &Connection,
+    window: &Window,
+    dimension: Dimension,
+    tallies: &mut HashMap<Value, Tally<S>>,
+) -> Result<(), Error> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let hands = cores.saturating_sub(1).clamp(1, MOST);
+    thread::scope(|scope| {
+        let mut batches: Vec<Batch> = (0..hands).map(|_| Batch::default()).collect();
+        let mut crew = Vec::<Hand<'_, S>>::new();
+        for piece in window.whole() {
+            each_row(connection, piece, Some(dimension), |_, value, body| {
+                let place = place_of(value) % hands;
+                let batch = batches.get_mut(place)?;
+                batch.push(value, body);
+                if batch.rows.len() < BATCH {
+                    return Some(());
+                }
+                if crew.is_empty() {
+                    crew.extend((0..hands).map(|_| {
+                        let (batches, receiver) = sync_channel(WAITING);
+                        let thread = scope.spawn(move || Merged::all(receiver));
+                        Hand { batches, thread }
+                    }));
+                }
+                // One that has ended found a damaged rollup.
+                crew.get(place)?.batches.send(std::mem::take(batch)).ok()
+            })?;
+        }
+        if crew.is_empty() {
+            let mut merged = Merged::new();
+            for batch in &batches {
+                merged.add(batch).ok_or_else(damaged)?;
+            }
+            merged.tell(tallies);
+            return Ok(());
+        }
+        let ends: Vec<_> = crew
+            .into_iter()
+            .zip(batches)
+            .map(|(hand, rest)| {
+                // As above: what it says tells.
+                drop(hand.batches.send(rest));
+                hand.thread
+            })
+            .collect();
+        for thread in ends {
+            let merged = thread.join().map_err(|_| Error::Ended)?;
+            merged.ok_or_else(damaged)?.tell(tallies);
+        }
+        Ok(())
+    })
+}
+
+/// The same for the same value.
+fn place_of(value: ValueRef<'_>) -> usize {
+    let ValueRef::Text(text) = value else {
+        return 0;
+    };
+    text.iter().fold(0, |sum: usize, byte| {
+        sum.wrapping_mul(31).wrapping_add(usize::from(*byte))
+    })
+}
