@@ -175,7 +175,7 @@ kind = "node"
 command = ["node", "server.js"]
 cwd = "{stack}/api"
 listen = "127.0.0.1:{api}"
-env = {{ DATABASE_URL = "postgres://app@127.0.0.1:{database}/postgres", MODEL_URL = "http://127.0.0.1:{model}", OTEL_SERVICE_NAME = "sample-api", OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:{otlp}", OTEL_BSP_SCHEDULE_DELAY = "200", COCKPIT_FOLDER = "{folder}" }}
+env = {{ DATABASE_URL = "postgres://app@127.0.0.1:{database}/postgres", MODEL_URL = "http://127.0.0.1:{model}", OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:{otlp}", OTEL_BSP_SCHEDULE_DELAY = "200", COCKPIT_FOLDER = "{folder}" }}
 depends_on = ["migrate", "model"]
 ready = {{ http = "http://127.0.0.1:{{port}}/health", every = "500ms", timeout = "2s" }}
 live = {{ http = "http://127.0.0.1:{{port}}/live", every = "1s", timeout = "2s", failures = 3 }}

@@ -3,10 +3,12 @@
 
 const { trace } = require('@opentelemetry/api');
 const { OTLPTraceExporter } = require('@opentelemetry/exporter-trace-otlp-http');
+const { resourceFromAttributes } = require('@opentelemetry/resources');
 const { BatchSpanProcessor, NodeTracerProvider } = require('@opentelemetry/sdk-trace-node');
 
 const spanProcessors = [new BatchSpanProcessor(new OTLPTraceExporter())];
-const provider = new NodeTracerProvider({ spanProcessors });
+const resource = resourceFromAttributes({ 'service.name': 'sample-api' });
+const provider = new NodeTracerProvider({ resource, spanProcessors });
 provider.register();
 
 // What is left is sent before the end, unless nobody takes it.
