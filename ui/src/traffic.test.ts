@@ -198,6 +198,19 @@ describe('the traffic screen', () => {
     );
   });
 
+  it('says which provider fails, why, and passes over one that is not asked', async () => {
+    const of = gateway();
+    const providers = of.providers.map((one) => ({
+      ...one,
+      name: 'ollama',
+      state: 'down' as const,
+      cause: 'its service `ollama` is down',
+    }));
+    const text = await show(engine().on('GET /api/gateway', { ...of, providers }));
+    expect(text()).toMatch(/ollama is not asked Its service ollama is down/);
+    expect(text()).toContain('nobody is left to answer');
+  });
+
   it('shows a chart as a table, and hands out its figures and pictures', async () => {
     const backend = engine();
     await show(backend);
@@ -223,18 +236,18 @@ describe('the traffic screen', () => {
       { listen: null, open: false },
       ['No gateway is configured', '[gateway]', '/data/cockpit.toml'],
     ],
-    ['can open', { open: false }, ['The gateway is not open', 'somebody has the port of the gateway']],
+    [
+      'can open',
+      { open: false, cause: 'somebody has the port of the gateway' },
+      ['The gateway is not open', 'somebody has the port of the gateway'],
+    ],
     ['was asked', {}, ['The gateway is open, and waits', 'http://127.0.0.1:11435/v1', '"model":"chat"']],
   ])('says what to do while no gateway %s', async (_, of, parts) => {
     const backend = engine()
       .on('GET /api/usage', usage())
       .on('GET /api/calls', { calls: [] })
       .on('GET /api/breakers', [])
-      .on('GET /api/gateway', gateway(of))
-      .on(
-        'GET /api/status',
-        status({ engine: { ...status().engine, trouble: ['somebody has the port of the gateway'] } }),
-      );
+      .on('GET /api/gateway', gateway(of));
     const text = await show(backend);
     for (const part of parts) expect(text().replace(/Somebody/g, 'somebody')).toContain(part);
   });

@@ -452,6 +452,11 @@ const failingTraffic = () => {
     { ...gateway.budgets[1], whose: 'the key `nightly-summaries`', spent_usd: 12.02, limit_usd: 12 },
     { ...gateway.budgets[0], spent_usd: 171.3 },
   ];
+  Object.assign(gateway.providers[1], {
+    state: 'degraded',
+    cause: '`gpt-4o`: 5 calls in a row failed: provider_overloaded',
+    since: iso(-94_000),
+  });
   gateway.providers[0].room = {
     concurrency: 4,
     admitted: 4,
@@ -749,7 +754,17 @@ export const scenes = {
       events: [],
       traffic: new TrafficDouble({
         quiet: true,
-        gateway: { listen: null, open: false, needs_key: false, providers: [], routes: [], budgets: [] },
+        gateway: {
+          listen: null,
+          open: false,
+          cause: null,
+          fronts: [],
+          trouble: [],
+          needs_key: false,
+          providers: [],
+          routes: [],
+          budgets: [],
+        },
       }),
       status: status([], {
         state: 'unknown',
@@ -771,14 +786,14 @@ export const scenes = {
   /** A gateway whose port somebody else has. */
   shut() {
     const scene = scenes.healthy();
-    scene.status.engine.trouble = [
-      'the gateway cannot listen on 127.0.0.1:11435 (Address already in use (os error 48)): `ollama` (pid 812) has the port; end that, or give the gateway another with `listen` under [gateway]',
-    ];
+    const cause =
+      'the gateway cannot listen on 127.0.0.1:11435 (Address already in use (os error 48)): `ollama` (pid 812) has the port; end that, or give the gateway another with `listen` under [gateway]';
+    scene.status.engine.trouble = [cause];
     return {
       ...scene,
       traffic: new TrafficDouble({
         quiet: true,
-        gateway: openGateway({ open: false, providers: [], routes: [], budgets: [] }),
+        gateway: openGateway({ open: false, cause, providers: [], routes: [], budgets: [] }),
       }),
     };
   },

@@ -390,6 +390,18 @@ function length(text) {
   return Number(n) * { ms: 1, s: 1_000, m: MIN, h: HOUR, d: DAY }[unit];
 }
 
+const provider = (name, kind, base_url) => ({
+  name,
+  kind,
+  base_url,
+  local: false,
+  service: null,
+  state: 'ready',
+  cause: '',
+  since: null,
+  room: null,
+});
+
 export function openGateway(over = {}) {
   const now = new Date();
   const month = new Date(now.getFullYear(), now.getMonth() + 1, 1);
@@ -405,16 +417,19 @@ export function openGateway(over = {}) {
   return {
     listen: '127.0.0.1:11435',
     open: true,
+    cause: null,
+    fronts: [],
+    trouble: [],
     needs_key: false,
     providers: [
       {
-        name: 'ollama',
-        kind: 'ollama',
+        ...provider('ollama', 'ollama', 'http://127.0.0.1:11434'),
+        local: true,
         service: 'ollama',
         room: { concurrency: 4, admitted: 2, capacity: 256, waiting: 0, longest_wait_ms: 0 },
       },
-      { name: 'openai', kind: 'openai', service: null, room: null },
-      { name: 'anthropic', kind: 'anthropic', service: null, room: null },
+      provider('openai', 'openai', 'https://api.openai.com/v1'),
+      provider('anthropic', 'anthropic', 'https://api.anthropic.com'),
     ],
     routes: [
       { name: 'chat', targets: ['openai/gpt-4o', 'openai/gpt-4o-mini', 'ollama/llama3.3:70b'] },

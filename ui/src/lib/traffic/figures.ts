@@ -82,7 +82,7 @@ export function judge(totals: Totals, breakers: Breaker[]): Verdict {
   }
   if (worst === 'ok' && totals.calls === 0) return { tone: 'idle', label: 'Quiet', why };
   if (worst === 'ok' && totals.calls < ENOUGH) {
-    return { tone: 'idle', label: 'Too few to judge', why: [`nothing is judged by fewer than ${ENOUGH}`] };
+    return { tone: 'idle', label: 'Too few to judge', why: [`fewer than ${ENOUGH} requests`] };
   }
   const label = { ok: 'Within targets', warn: 'Off target', down: 'Far off target' }[
     worst as 'ok' | 'warn' | 'down'

@@ -3,7 +3,7 @@
 import type { Question } from '../state/actions.svelte';
 import { durationInWords, time } from '../text/format';
 import type { Tone } from '../text/words';
-import type { Breaker, BreakerState, InstanceState } from '../types';
+import type { Breaker, BreakerState, GatewayProvider, InstanceState } from '../types';
 
 interface BreakerWords {
   label: string;
@@ -22,9 +22,24 @@ export function breakerWords(state: BreakerState): BreakerWords {
   return (WORDS as Partial<Record<string, BreakerWords>>)[state] ?? WORDS.half_open;
 }
 
-/** The place of the target that a route asks first now; `null` when all of them are left alone. */
-export function serving(targets: string[], breakers: ReadonlyMap<string, Breaker>): number | null {
-  const at = targets.findIndex((target) => breakers.get(target)?.state !== 'open');
+/** Whether a target is passed over now: its breaker is open, or its provider is not asked at all. */
+export function passedOver(
+  target: string,
+  breakers: ReadonlyMap<string, Breaker>,
+  providers: GatewayProvider[],
+): boolean {
+  const provider = target.slice(0, target.indexOf('/'));
+  const down = providers.some((one) => one.name === provider && one.state === 'down');
+  return down || breakers.get(target)?.state === 'open';
+}
+
+/** The place of the target that a route asks first now; `null` when none is asked. */
+export function serving(
+  targets: string[],
+  breakers: ReadonlyMap<string, Breaker>,
+  providers: GatewayProvider[],
+): number | null {
+  const at = targets.findIndex((target) => !passedOver(target, breakers, providers));
   return at < 0 ? null : at;
 }
 

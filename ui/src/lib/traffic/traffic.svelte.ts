@@ -33,6 +33,8 @@ export class Traffic {
   view = $state.raw<View>(startView());
   by = $state<By>('user');
 
+  /** What the figures below are of; behind `view` while they are asked for. */
+  shown = $state.raw<View>(startView());
   /** Grouped by model, by error, and by what is chosen. */
   models = $state.raw<Usage | null>(null);
   faults = $state.raw<Usage | null>(null);
@@ -62,6 +64,10 @@ export class Traffic {
   private listTimer: ReturnType<typeof setTimeout> | null = null;
 
   constructor(private readonly cockpit: Cockpit) {
+    // Which targets are left alone is told on every screen.
+    cockpit.listen((event) => {
+      if (event.type === 'breaker') void this.loadBreakers();
+    });
     this.refresh = new Refresh(
       () => this.load(),
       () => pace(lengthOf(this.view)),
@@ -134,6 +140,7 @@ export class Traffic {
         ask<Gateway>(this.cockpit.backend, 'GET', '/api/gateway').catch(() => null),
       ]);
       if (mine !== this.asked) return;
+      this.shown = view;
       this.models = models;
       this.faults = faults;
       this.groups = { by, usage: groups };
@@ -186,8 +193,7 @@ export class Traffic {
         this.take(event.newest);
         break;
       case 'breaker':
-        void this.loadBreakers();
-        break;
+      case 'provider':
       case 'budget':
         this.refresh.touch();
         break;
@@ -201,7 +207,7 @@ export class Traffic {
     }
   }
 
-  private async loadBreakers(): Promise<void> {
+  async loadBreakers(): Promise<void> {
     try {
       this.breakers = await ask<Breaker[]>(this.cockpit.backend, 'GET', '/api/breakers');
     } catch {
