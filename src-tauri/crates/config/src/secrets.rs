@@ -41,6 +41,7 @@ const PREFIXES: &[(&str, usize)] = &[
     ("npm_", 20),
     ("dop_v1_", 16),
     ("tskey-", 8),
+    ("cockpit_", 36),
     ("eyJhbGciOi", 20),
 ];
 

@@ -127,6 +127,8 @@ const SHAPES: &[(&str, Kind, Shape)] = &[
     ("sbp_", Kind::ApiKey, Shape::Run(Set::Plain, 40, LONG)),
     ("sb_secret_", Kind::ApiKey, Shape::Run(Set::Url, 20, LONG)),
     ("SG.", Kind::ApiKey, Shape::Run(Set::Url, 20, 30)),
+    // Those that the gateway of a cockpit asks for.
+    ("cockpit_", Kind::ApiKey, Shape::Run(Set::Plain, 36, 36)),
     ("tskey-", Kind::ApiKey, Shape::Run(Set::Url, 20, LONG)),
     ("eyJ", Kind::Jwt, Shape::Jwt),
     ("-----BEGIN ", Kind::PrivateKey, Shape::Pem),

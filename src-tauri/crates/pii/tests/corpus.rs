@@ -146,6 +146,7 @@ const FOUND: &[(Kind, &[&str])] = &[
         Kind::ApiKey,
         &[
             "«glpat-a1B2c3D4e5F6g7H8i9J0»",
+            "ask it with «cockpit_a7Bq2Zt9Lm4Xc8Vn1Kd6Rw3Ye5Hu0J4BFJEt»",
             "HF «hf_a1B2c3D4e5F6g7H8i9J0kLmNoPqRsTuV»",
         ],
     ),

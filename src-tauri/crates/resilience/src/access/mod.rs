@@ -140,7 +140,7 @@ impl Profile {
         if self.turn(now.div_euclid(HOUR), settings) {
             unusual.extend(self.hour(visit.hour, judged));
         }
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
         unusual.extend(self.volume(judged, settings));
         self.requests = self.requests.saturating_add(1);
         unusual
