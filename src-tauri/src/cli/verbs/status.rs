@@ -25,7 +25,8 @@ pub(in crate::cli) async fn status(reading: &Reading) -> Done {
         }
         answer => answer?,
     };
-    let gateway: GatewayView = client.get("/api/gateway").await?;
+    // An engine of an earlier version does not tell.
+    let gateway: GatewayView = client.get("/api/gateway").await.unwrap_or_default();
     let style = Style::of(&io::stdout());
     write(&mut out, style, &status, &gateway, Timestamp::now())?;
     Ok(())

@@ -75,6 +75,10 @@ pub(super) async fn ollama(around: &Surroundings, env: &Env) -> Option<Candidate
             ));
         }
     }
+    lines.push(
+        "# behind_gateway = true    # the gateway answers at its address: every request is accounted for"
+            .to_owned(),
+    );
     Some(Candidate {
         wish: "ollama".to_owned(),
         kind: Kind::Ollama,

@@ -1,0 +1,115 @@
+//! Whom a name means, and how far a request goes: the same from the first request on, three attempts, one deadline.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod common;
+
+use std::time::Duration;
+
+use cockpit_model::traffic::*;
+use common::*;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_models_name_means_the_same_from_the_first_request_on() {
+    let doubles = Doubles::start().await;
+    // A vendor that takes connections and never says what it has: a moment is waited for it, and no longer.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut providers = doubles.providers();
+    for vendor in &mut providers[..2] {
+        vendor.api_key = Some(SecretPlace::Env("VENDOR".to_owned()));
+    }
+    let address = silent.local_addr().unwrap();
+    providers.insert(
+        0,
+        provider(
+            "silent",
+            ProviderKind::OpenAi,
+            format!("http://{address}/v1"),
+        ),
+    );
+    // Each of a new gateway: nothing can be known yet.
+    for (model, target) in [
+        ("llama3.2", "ollama/llama3.2"),
+        ("llama3.2:latest", "ollama/llama3.2:latest"),
+        ("claude-haiku-4-5", "anthropic/claude-haiku-4-5"),
+        ("gpt-4o", "openai/gpt-4o"),
+    ] {
+        let rig = Rig::new(spec(providers.clone(), Vec::new())).await;
+        for _ in 0..2 {
+            let answer = rig.post("/v1/chat/completions", &chat(model)).await;
+            assert_eq!(header(&answer, "x-cockpit-target"), Some(target), "{model}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_came_meanwhile_is_found() {
+    let doubles = Doubles::start().await;
+    let rig = Rig::new(spec(doubles.providers(), Vec::new())).await;
+    // Nobody has it: its first language says who is asked.
+    let answer = rig.post("/v1/chat/completions", &chat("mine")).await;
+    assert_eq!(header(&answer, "x-cockpit-target"), Some("openai/mine"));
+    let copy = json!({"source": "llama3.2", "destination": "mine"});
+    assert_eq!(rig.post("/api/copy", &copy).await.status(), 200);
+    let found = async {
+        loop {
+            let answer = rig.post("/v1/chat/completions", &chat("mine")).await;
+            if header(&answer, "x-cockpit-target") == Some("ollama/mine") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, found)
+        .await
+        .expect("the new model is found long before the next look at all lists");
+}
+
+#[tokio::test]
+async fn three_requests_go_upstream_at_most_and_none_after_the_deadline() {
+    let doubles = Doubles::start().await;
+    let mut providers = doubles.providers();
+    // Whoever is first says how long all of it may take, however patient the others are.
+    let mut hurried = provider(
+        "hurried",
+        ProviderKind::OpenAi,
+        format!("http://{}/v1", doubles.openai),
+    );
+    hurried.timeout = Duration::from_secs(2);
+    hurried.first_byte_timeout = Duration::from_millis(200);
+    providers.push(hurried);
+    providers[0].timeout = Duration::from_secs(3600);
+    providers[0].first_byte_timeout = Duration::from_secs(3600);
+    let routes = vec![
+        route(
+            "failing",
+            &[
+                "openai/a!500",
+                "openai/b!500",
+                "openai/c!500",
+                "openai/d!500",
+            ],
+        ),
+        route("hanging", &["hurried/gpt-4o!hang", "openai/gpt-4o!hang"]),
+    ];
+    let rig = Rig::new(spec(providers, routes)).await;
+    let answer = rig.post("/v1/chat/completions", &chat("failing")).await;
+    assert_eq!(answer.status(), 500);
+    let call = rig.call().await;
+    assert_eq!((call.attempts, call.target.as_str()), (3, "openai/c!500"));
+
+    let hanging = streamed(chat("hanging"));
+    let answer = rig.post("/v1/chat/completions", &hanging).await;
+    assert_eq!(answer.status(), 504);
+    let call = rig.call().await;
+    assert_eq!(call.error.as_deref(), Some("provider_timeout"));
+    assert_eq!(
+        call.target, "openai/gpt-4o!hang",
+        "cut by the first one's patience"
+    );
+}
