@@ -303,7 +303,7 @@ export type EventBody =
     }
   | { type: 'refused'; code: string; from: string; count: number }
   | { type: 'reported'; kind: string; count: number; user: string | null; said: string | null }
-  | { type: 'pii'; call: string; found: string[]; action: string }
+  | { type: 'pii'; call: string; calls: number; found: string[]; action: string }
   | { type: 'calls'; ended: number; newest: Call[] }
   | {
       type: 'access';

@@ -195,6 +195,7 @@ async fn answer(
                 force,
                 caller,
                 front,
+                peer,
                 parts,
                 protocol,
                 dialect,

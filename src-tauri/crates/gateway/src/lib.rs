@@ -117,6 +117,8 @@ pub(crate) struct Shared {
     events: Arc<dyn Events>,
     knocks: knocks::Knocks,
     access: Access,
+    /// What is told of personal data in prompts.
+    pii: guard::pii::News,
     force: RwLock<Arc<InForce>>,
 }
 
@@ -166,19 +168,40 @@ impl Shared {
 
     /// Somebody was not let in.
     pub(crate) fn refused(&self, from: IpAddr, refusal: &refusal::Refusal) {
-        let kind = match refusal.code {
-            "caller_unauthorized" => ReportKind::Auth,
-            _ => ReportKind::Policy,
-        };
         let whose = Whose {
             from: Some(from),
             ..Whose::default()
+        };
+        self.broken(whose, refusal);
+    }
+
+    /// A request was refused by a rule, or for want of a key.
+    pub(crate) fn broken(&self, whose: Whose<'_>, refusal: &refusal::Refusal) {
+        let kind = match refusal.code {
+            "caller_unauthorized" => ReportKind::Auth,
+            _ => ReportKind::Policy,
         };
         self.findings.note(&Finding {
             ok: (kind == ReportKind::Auth).then_some(false),
             ..Finding::new(kind, refusal.code, whose)
         });
-        if let Some(event) = self.knocks.note(refusal.code, from) {
+        if let Some(from) = whose.from
+            && let Some(event) = self.knocks.note(refusal.code, from)
+        {
+            self.events.publish(event);
+        }
+    }
+
+    /// Personal data was found in a prompt.
+    pub(crate) fn found(&self, whose: Whose<'_>, call: &str, looked: &guard::pii::Looked) {
+        for (kind, count) in &looked.found {
+            self.findings.note(&Finding {
+                action: Some(looked.action),
+                count: *count as u64,
+                ..Finding::new(ReportKind::Pii, kind.as_str(), whose)
+            });
+        }
+        if let Some(event) = self.pii.note(call, looked) {
             self.events.publish(event);
         }
     }
@@ -206,7 +229,7 @@ impl Shared {
         loop {
             tokio::time::sleep(findings::LOOK_EVERY).await;
             self.findings.hand_on(false);
-            for event in self.knocks.due() {
+            for event in self.knocks.due().into_iter().chain(self.pii.due()) {
                 self.events.publish(event);
             }
         }
@@ -285,6 +308,7 @@ impl Gateway {
                 events,
                 knocks: knocks::Knocks::default(),
                 access: Access::new(key_uses),
+                pii: guard::pii::News::default(),
                 force: RwLock::new(Arc::new(InForce::empty(force.spec.clone()))),
             }),
             secrets,

@@ -188,11 +188,14 @@ pub enum EventBody {
         /// What is usual; empty where nothing is.
         usual: String,
     },
-    /// A request to a model held personal data or a secret.
+    /// Requests to models held personal data or secrets: the first at once, then those of a minute together.
     Pii {
-        /// The call.
+        /// The newest such call.
         call: String,
-        /// What was found, and how often: `email 2`.
+        /// How many calls since the last such event.
+        #[serde(default = "one")]
+        calls: u64,
+        /// What was found in them, and how often: `email 2`.
         found: Vec<String>,
         /// `observe`, `redact` or `block`.
         action: String,

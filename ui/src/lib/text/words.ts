@@ -116,6 +116,13 @@ export interface EventWords {
   more: string;
 }
 
+/** What was done about personal data. */
+const PII_DONE: Record<string, string> = {
+  observe: 'went on as written',
+  redact: 'went on without it',
+  block: 'stopped',
+};
+
 /** An event as a line. The service's name is apart, for linking it. */
 export function eventWords(event: Event): EventWords {
   const line = (
@@ -232,11 +239,11 @@ export function eventWords(event: Event): EventWords {
       );
     case 'pii':
       return line(
-        event.action === 'block' ? 'down' : 'warn',
-        'degraded',
+        event.action === 'block' ? 'warn' : 'idle',
+        event.action === 'block' ? 'degraded' : null,
         null,
-        `A request held personal data (${event.action})`,
-        event.found.join(', '),
+        `${count(event.calls, 'prompt')} with personal data ${PII_DONE[event.action] ?? ''}`.trimEnd(),
+        event.found.join(', ').replaceAll('_', ' '),
       );
     case 'access': {
       const words = {

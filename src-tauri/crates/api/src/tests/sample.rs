@@ -348,6 +348,7 @@ pub(crate) fn events() -> Vec<Event> {
         },
         EventBody::Pii {
             call: "01HF".into(),
+            calls: 2,
             found: vec!["email 2".into()],
             action: "observe".into(),
         },

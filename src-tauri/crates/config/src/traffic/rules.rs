@@ -33,7 +33,7 @@ pub(super) struct Written {
 }
 
 /// Those that are judged and do nothing yet.
-const LATER: &[&str] = &["pii", "cache", "keep_prompts"];
+const LATER: &[&str] = &["cache", "keep_prompts"];
 
 pub(super) fn read(fields: &Fields<'_, '_>) -> Written {
     for key in LATER {

@@ -58,6 +58,9 @@ impl Attempts<'_> {
                 model: (self.asked.model.as_deref() != Some(&target.model))
                     .then_some(&target.model),
                 include_usage: inject,
+                most: self
+                    .most
+                    .and_then(|most| guard::most::written(dialect, provider, most)),
             },
         )
         .unwrap_or_else(|_| self.body.clone());

@@ -23,7 +23,10 @@ pub(super) struct Attempts<'a> {
     pub(super) request: &'a Request,
     pub(super) chain: &'a Chain,
     pub(super) asked: &'a Asked<'a>,
+    /// What is sent: what was asked, or what the rules made of it.
     pub(super) body: &'a Bytes,
+    /// The most output that may be asked for.
+    pub(super) most: Option<u64>,
     /// Whether models that cost money may be asked.
     pub(super) paid: bool,
 }

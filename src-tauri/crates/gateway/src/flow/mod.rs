@@ -14,6 +14,7 @@ mod attempt;
 mod attempts;
 mod bodies;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use cockpit_metering::price::Tokens;
@@ -30,6 +31,7 @@ use self::attempts::Attempts;
 use crate::Shared;
 use crate::body::Outgoing;
 use crate::endpoint::{Protocol, operation};
+use crate::findings::Whose;
 use crate::flight::{Expected, Flight};
 use crate::force::{Chain, InForce, Provider};
 use crate::front::Front;
@@ -52,6 +54,8 @@ pub(crate) struct Request {
     pub(crate) caller: Caller,
     /// At whose address it came in, if that is not the gateway's own.
     pub(crate) front: Option<Arc<Front>>,
+    /// From where.
+    pub(crate) peer: IpAddr,
     pub(crate) parts: Parts,
     pub(crate) protocol: Protocol,
     pub(crate) dialect: Dialect,
@@ -71,6 +75,11 @@ pub(crate) async fn answer(request: Request, body: Incoming) -> Response<Outgoin
     let mut response = match steer(&request, body, &mut flight).await {
         Ok(sent) => sent.go(flight),
         Err(refusal) => {
+            if guard::is_violation(&refusal)
+                && let Some(call) = flight.call()
+            {
+                request.shared.broken(whose(request.peer, call), &refusal);
+            }
             let response = refusal.answer(protocol);
             flight.finish(Outcome::Error, refusal.status.as_u16(), Some(refusal.code));
             response
@@ -121,6 +130,15 @@ fn draft(request: &Request, at: Timestamp) -> Call {
         cache_hit: false,
         cost_usd: None,
         price_version: None,
+    }
+}
+
+fn whose(from: IpAddr, call: &Call) -> Whose<'_> {
+    Whose {
+        key: call.key.as_deref(),
+        user: call.user.as_deref(),
+        agent: call.agent.as_deref(),
+        from: Some(from),
     }
 }
 
@@ -182,10 +200,27 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
     let key = request.caller.key.as_deref();
     guard::policy(key, model, &chain, &asked, rules)?;
     guard::prompt(&body, rules)?;
+    let sent = match guard::pii::look(&body, rules.pii) {
+        Some(looked) => {
+            if let Some(call) = flight.call() {
+                shared.found(whose(request.peer, call), &call.id, &looked);
+            }
+            if let Some(refusal) = looked.refusal {
+                return Err(refusal);
+            }
+            looked.redacted.unwrap_or_else(|| body.clone())
+        }
+        None => body.clone(),
+    };
+    let most = guard::most::allowed(key, rules);
 
     let user = flight.call().and_then(|call| call.user.clone());
     let agent = flight.call().and_then(|call| call.agent.clone());
-    let output = asked.max_tokens.unwrap_or(USUAL_OUTPUT).min(MOST_OUTPUT);
+    let output = asked
+        .max_tokens
+        .unwrap_or(USUAL_OUTPUT)
+        .min(most.unwrap_or(MOST_OUTPUT))
+        .min(MOST_OUTPUT);
     let input = asked.estimated_input_tokens();
     let wish = Wish {
         key,
@@ -235,7 +270,8 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         request,
         chain: &chain,
         asked: &asked,
-        body: &body,
+        body: &sent,
+        most,
         paid,
     };
     match attempts.run(flight).await {

@@ -1,6 +1,8 @@
 //! What a person lets pass: rules on requests, on prompts, and on answers.
 
 mod answers;
+pub(crate) mod most;
+pub(crate) mod pii;
 mod words;
 
 use bytes::Bytes;
@@ -39,8 +41,7 @@ pub(crate) fn policy(
             ));
         }
     }
-    let most = [rules.max_tokens, key.and_then(|key| key.limits.max_tokens)];
-    if let (Some(most), Some(wanted)) = (most.into_iter().flatten().min(), asked.max_tokens)
+    if let (Some(most), Some(wanted)) = (most::allowed(key, rules), asked.max_tokens)
         && wanted > most
     {
         return Err(Refusal::new(
@@ -49,6 +50,15 @@ pub(crate) fn policy(
         ));
     }
     Ok(())
+}
+
+/// Whether a refusal is by a rule of a person's, and somebody should know of it. Limits and budgets are no such rules:
+/// reaching them is nobody's fault.
+pub(crate) fn is_violation(refusal: &Refusal) -> bool {
+    matches!(
+        refusal.code,
+        "policy_model" | "policy_max_tokens" | "policy_blocked_word" | "policy_pii"
+    )
 }
 
 /// Judges what the model is to read.

@@ -19,7 +19,7 @@ pub struct Request<'a> {
     pub stream: Option<bool>,
     /// `user`, else `metadata.user_id`.
     pub user: Option<Cow<'a, str>>,
-    /// The most that is to be written, by whatever name.
+    /// The most that is to be written, by whatever name; where several say it, the largest.
     pub max_tokens: Option<u64>,
     /// `stream_options.include_usage`.
     pub include_usage: bool,
@@ -83,7 +83,7 @@ impl<'a> Request<'a> {
             model: fields.model.into_text(),
             stream: fields.stream.truth(),
             user: fields.user.into_text().or(user_id),
-            max_tokens: fields.max_tokens.or(num_predict),
+            max_tokens: fields.max_tokens.max(num_predict),
             include_usage: fields
                 .stream_options
                 .0
@@ -198,7 +198,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                         | "max_output_tokens"
                         | "max_tokens_to_sample" => {
                             let most = map.next_value::<Scalar<'_>>()?.count();
-                            fields.max_tokens = most.or(fields.max_tokens);
+                            fields.max_tokens = fields.max_tokens.max(most);
                         }
                         "options" => fields.options = map.next_value()?,
                         "stream_options" => fields.stream_options = map.next_value()?,
@@ -404,6 +404,18 @@ mod tests {
             (Some(5), JsonWanted::Any)
         );
         assert_eq!(read(r#"{"prompt":[[1,2,3]]}"#).estimated_input_tokens(), 3);
+    }
+
+    #[test]
+    fn of_several_limits_the_largest_counts() {
+        for body in [
+            r#"{"max_tokens":9,"max_completion_tokens":7}"#,
+            r#"{"max_completion_tokens":7,"max_tokens":9}"#,
+            r#"{"max_tokens":9,"max_tokens":7}"#,
+            r#"{"max_tokens":7,"options":{"num_predict":9}}"#,
+        ] {
+            assert_eq!(read(body).max_tokens, Some(9), "{body}");
+        }
     }
 
     #[test]

@@ -22,6 +22,24 @@ pub struct Changes<'a> {
     pub model: Option<&'a str>,
     /// Sets `stream_options.include_usage`.
     pub include_usage: bool,
+    /// The most output that may be asked for.
+    pub most: Option<Most<'a>>,
+}
+
+/// The most output that may be asked for. A body that asks for none, for more, or for what is no number of tokens, asks
+/// for exactly that much afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Most<'a> {
+    /// How many tokens.
+    pub tokens: u64,
+    /// The member of the outermost object that it is said in; none: the outermost itself.
+    pub within: Option<&'a str>,
+    /// The names it is said by.
+    pub names: &'a [&'a str],
+    /// Those of them that its reader heeds, and of which one has to be there.
+    pub heeded: &'a [&'a str],
+    /// The one that is added where none of those is.
+    pub added: &'a str,
 }
 
 /// The body with the changes; the same bytes where there are none to make.
@@ -66,6 +84,29 @@ pub fn rewrite(body: &Bytes, changes: &Changes<'_>) -> Result<Bytes, NotAnObject
         }
         if !told {
             edits.append(&object, b"\"stream_options\":{\"include_usage\":true}");
+        }
+    }
+    if let Some(most) = &changes.most {
+        match most.within {
+            None => edits.limit(body, &object, most),
+            Some(outer) => {
+                let alone = format!("{{\"{}\":{}}}", most.added, most.tokens);
+                let mut said = false;
+                for member in object.named(body, outer) {
+                    said = true;
+                    match body.get(member.value.start) {
+                        Some(b'{') => {
+                            let options = Object::scan(body, member.value.start)?;
+                            edits.limit(body, &options, most);
+                        }
+                        // Nothing that could be read as a limit.
+                        _ => edits.replace(member.value.clone(), alone.as_bytes()),
+                    }
+                }
+                if !said {
+                    edits.append(&object, format!("\"{outer}\":{alone}").as_bytes());
+                }
+            }
         }
     }
     Ok(edits.apply(body))
@@ -254,8 +295,33 @@ impl Edits {
 
     /// A further member at the end of an object.
     fn append(&mut self, object: &Object, member: &[u8]) {
-        let comma: &[u8] = if object.members.is_empty() { b"" } else { b"," };
-        self.replace(object.end..object.end, &[comma, member].concat());
+        let place = object.end..object.end;
+        let first = object.members.is_empty() && self.0.iter().all(|(range, _)| *range != place);
+        let comma: &[u8] = if first { b"" } else { b"," };
+        self.replace(place, &[comma, member].concat());
+    }
+
+    /// See [`Most`].
+    fn limit(&mut self, body: &[u8], object: &Object, most: &Most<'_>) {
+        let tokens = most.tokens.to_string();
+        for name in most.names {
+            for member in object.named(body, name) {
+                let said = body.get(member.value.clone()).unwrap_or_default();
+                let said = std::str::from_utf8(said)
+                    .ok()
+                    .and_then(|said| said.parse::<u64>().ok());
+                if said.is_none_or(|said| said > most.tokens) {
+                    self.replace(member.value.clone(), tokens.as_bytes());
+                }
+            }
+        }
+        let heeded = most
+            .heeded
+            .iter()
+            .any(|name| object.named(body, name).next().is_some());
+        if !heeded {
+            self.append(object, format!("\"{}\":{tokens}", most.added).as_bytes());
+        }
     }
 
     fn apply(mut self, body: &Bytes) -> Bytes {
@@ -291,6 +357,7 @@ mod tests {
     const BOTH: Changes<'static> = Changes {
         model: Some("new\"\u{e9}"),
         include_usage: true,
+        most: None,
     };
 
     fn rewritten(body: &str, changes: &Changes<'_>) -> String {
@@ -327,9 +394,77 @@ mod tests {
             let changes = Changes {
                 model: Some("m"),
                 include_usage: true,
+                most: None,
             };
             assert_eq!(rewritten(body, &changes), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn nobody_asks_for_more_than_the_most() {
+        let chat = Most {
+            tokens: 100,
+            within: None,
+            names: &["max_tokens", "max_completion_tokens"],
+            heeded: &["max_tokens"],
+            added: "max_tokens",
+        };
+        let ollama = Most {
+            within: Some("options"),
+            names: &["num_predict"],
+            heeded: &["num_predict"],
+            added: "num_predict",
+            ..chat
+        };
+        for (most, body, expected) in [
+            (chat, r#"{"max_tokens": 7 }"#, r#"{"max_tokens": 7 }"#),
+            (chat, r#"{"max_tokens": 101 }"#, r#"{"max_tokens": 100 }"#),
+            (chat, r"{}", r#"{"max_tokens":100}"#),
+            (chat, r#"{"max_tokens":null}"#, r#"{"max_tokens":100}"#),
+            (chat, r#"{"max_tokens":-1}"#, r#"{"max_tokens":100}"#),
+            (chat, r#"{"max_tokens":"9"}"#, r#"{"max_tokens":100}"#),
+            (chat, r#"{"max_tokens":1e9}"#, r#"{"max_tokens":100}"#),
+            (
+                chat,
+                r#"{"max\u005ftokens":7,"max_tokens":1000,"max_completion_tokens":1000}"#,
+                r#"{"max\u005ftokens":7,"max_tokens":100,"max_completion_tokens":100}"#,
+            ),
+            (
+                chat,
+                r#"{"max_completion_tokens":7}"#,
+                r#"{"max_completion_tokens":7,"max_tokens":100}"#,
+            ),
+            (ollama, r"{}", r#"{"options":{"num_predict":100}}"#),
+            (
+                ollama,
+                r#"{"options":null}"#,
+                r#"{"options":{"num_predict":100}}"#,
+            ),
+            (
+                ollama,
+                r#"{"options":{}}"#,
+                r#"{"options":{"num_predict":100}}"#,
+            ),
+            (
+                ollama,
+                r#"{"num_predict":9,"options":{"seed":1,"num_predict":-1},"options":{"num_predict":5}}"#,
+                r#"{"num_predict":9,"options":{"seed":1,"num_predict":100},"options":{"num_predict":5}}"#,
+            ),
+        ] {
+            let changes = Changes {
+                most: Some(most),
+                ..Changes::default()
+            };
+            assert_eq!(rewritten(body, &changes), expected, "{body}");
+            assert_eq!(rewritten(expected, &changes), expected, "not twice");
+        }
+        let all = Changes {
+            model: None,
+            include_usage: true,
+            most: Some(chat),
+        };
+        let both = r#"{"stream_options":{"include_usage":true},"max_tokens":100}"#;
+        assert_eq!(rewritten("{}", &all), both);
     }
 
     #[test]
@@ -338,6 +473,7 @@ mod tests {
         let same = Changes {
             model: Some("m"),
             include_usage: true,
+            most: None,
         };
         for changes in [Changes::default(), same] {
             let out = rewrite(&body, &changes).unwrap();
