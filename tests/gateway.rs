@@ -402,3 +402,97 @@ async fn who_answers_its_probe_but_fails_requests_is_shown_as_degraded() {
     assert_eq!(of("openai", "degraded"), 1, "{turns:?}");
     assert_eq!(turns.len(), 6, "{turns:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_is_kept_only_where_somebody_wants_it_and_without_personal_data() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mut stack = Stack::start().await;
+    let file = stack.cockpit.data().join("prompts.db");
+    let ask = async |stack: &Stack, model: &str| {
+        let body = json!({"model": model, "messages": [
+            {"role": "user", "content": "I am ada@example.com, +49 170 1234567. What is a mole?"}
+        ]});
+        let url = format!("http://127.0.0.1:{}/v1/chat/completions", stack.gateway);
+        let answer = reqwest::Client::new()
+            .post(url)
+            .body(body.to_string())
+            .send();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let id = header(&answer, "x-cockpit-call-id");
+        let said: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        (id, said["choices"][0]["message"]["content"].clone())
+    };
+    let (id, _) = ask(&stack, "chat").await;
+    let detail = stack.get(&format!("/api/calls/{id}")).await;
+    assert_eq!(
+        (&detail["call"]["id"], &detail["kept"]),
+        (&json!(id), &Value::Null)
+    );
+    assert!(!file.exists(), "nobody wants prompts kept");
+
+    let private = "\n[routes.private]\ntargets = [\"openai/gpt-4o\"]\npii = \"redact\"\nkeep_prompts = \"7d\"\n";
+    let with = config(stack.gateway, stack.openai, stack.ollama, private);
+    stack.cockpit.write_config(&with);
+    until(async || {
+        let gateway = stack.get("/api/gateway").await;
+        let routes = gateway["routes"].as_array().unwrap();
+        routes.iter().any(|route| route["name"] == "private")
+    })
+    .await;
+    let (id, said) = ask(&stack, "private").await;
+    let detail = stack.get(&format!("/api/calls/{id}")).await;
+    let kept = &detail["kept"];
+    assert_eq!(kept["answer"], said);
+    let prompt = kept["prompt"].as_str().unwrap();
+    assert!(
+        prompt.contains("I am [EMAIL], [PHONE]. What is a mole?"),
+        "{prompt}"
+    );
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let url = format!("http://127.0.0.1:{}/_requests", stack.openai);
+    let seen = reqwest::get(url).await.unwrap().text().await.unwrap();
+    assert_eq!(
+        seen.matches("ada@example.com").count(),
+        1,
+        "of the route that observes"
+    );
+    assert!(seen.contains("[EMAIL]"));
+    until(async || {
+        let usage = stack.get("/api/usage?window=1h").await;
+        usage["security"]["pii_detections"].as_u64().unwrap() >= 4
+    })
+    .await;
+
+    // It is there after the worst, and gone with its rule.
+    stack.cockpit.kill_engine().await;
+    stack.cockpit.serve().await;
+    stack.cockpit.wait_all_ready().await;
+    let path = format!("/api/calls/{id}");
+    until(async || stack.get(&path).await["kept"]["answer"] == said).await;
+    stack
+        .cockpit
+        .write_config(&config(stack.gateway, stack.openai, stack.ollama, ""));
+    until(async || !file.exists()).await;
+    assert_eq!(stack.get(&path).await["kept"], Value::Null);
+    let unknown = stack
+        .cockpit
+        .client()
+        .get::<Value>("/api/calls/nobodys")
+        .await;
+    assert_eq!(unknown.unwrap_err().code, cockpit_model::Code::NotFound);
+    assert!(!stack.cockpit.log().contains("ada@example.com"));
+}
+
+/// Until it is so.
+async fn until(mut it_is: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !it_is().await {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, waiting)
+        .await
+        .expect("it becomes so");
+}

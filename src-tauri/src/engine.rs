@@ -38,7 +38,7 @@ use cockpit_model::host::HostSample;
 use cockpit_model::usage::Interruption;
 use cockpit_model::verdict::{ConfigError, ConfigState, ConfigStatus, EngineInfo};
 use cockpit_model::{Code, EventBody, Mark, Problem, Timestamp, Verdict};
-use cockpit_store::{Ledger, Opened, StateDb, Telemetry};
+use cockpit_store::{Ledger, Opened, Prompts, StateDb, Telemetry};
 use cockpit_supervisor::{Parts, Supervisor};
 use cockpit_telemetry::Bus;
 use cockpit_telemetry::ingest::notices::Notices;
@@ -121,6 +121,8 @@ struct Engine {
     telemetry: Telemetry,
     /// Every request to a model.
     ledger: Ledger,
+    /// What was said, where a person wants that kept.
+    prompts: Prompts,
     /// Who else hears of them.
     ended: Arc<ended::Ended>,
     /// The gateway and where it listens. Held while doors are opened or closed.
@@ -261,6 +263,7 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
     let closing = Arc::clone(&engine);
     let _ = tokio::task::spawn_blocking(move || {
         closing.ledger.close();
+        closing.prompts.close();
         closing.telemetry.flush()
     })
     .await;
@@ -312,6 +315,7 @@ fn open(
         },
         telemetry,
         ledger,
+        prompts: Prompts::new(options.data.path().join("prompts.db")).map_err(storage)?,
         traffic: tokio::sync::Mutex::new(None),
         gateway: Mutex::new(None),
         doors: Mutex::default(),

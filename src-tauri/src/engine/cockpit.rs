@@ -9,6 +9,7 @@ use cockpit_api::{
     CallsAsked, Chart, Cockpit, Counted, Found, Live, LoginItem, Plan, UsageAsked, Written,
 };
 use cockpit_model::host::{HostSample, HostView};
+use cockpit_model::kept::CallDetail;
 use cockpit_model::keys::{KeyView, KeyWish, NewKey, RemovedKey};
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::spec::Kind;
@@ -356,6 +357,21 @@ impl Cockpit for Door {
                 .copied()
                 .collect();
             Ok(usage)
+        })
+        .boxed()
+    }
+
+    fn call(&self, id: String) -> BoxFuture<'static, Result<CallDetail, Problem>> {
+        let (ledger, prompts) = (self.0.ledger.clone(), self.0.prompts.clone());
+        blocking(move || {
+            let call = ledger.call(&id).map_err(storage)?;
+            let call = call.ok_or_else(|| {
+                Problem::new(Code::NotFound, "there is no such call")
+                    .detail(id.clone())
+                    .remedy("`/api/calls` lists those there are; single calls are kept for 30 days")
+            })?;
+            let kept = prompts.read(&id).map_err(storage)?;
+            Ok(CallDetail { call, kept })
         })
         .boxed()
     }

@@ -92,6 +92,8 @@ pub(super) struct Shut {
 pub(super) async fn obey(engine: &Arc<Engine>, spec: Option<&TrafficSpec>) {
     let mut open = engine.traffic.lock().await;
     let Some(spec) = spec else {
+        // Nobody wants prompts kept.
+        engine.prompts.obey(std::collections::BTreeMap::new());
         *whole(&engine.gateway) = None;
         whole(&engine.doors).clear();
         if let Some(open) = open.take() {

@@ -1,14 +1,17 @@
 //! What the gateway needs of the other parts of the engine.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use cockpit_gateway::{Calls, Events, Findings, Gateway, Secrets, Standing, Who};
+use cockpit_gateway::{Calls, Events, Findings, Gateway, Kept, Prompts, Secrets, Standing, Who};
 use cockpit_model::service::InstanceState;
 use cockpit_model::traffic::{SecretPlace, TrafficSpec};
 use cockpit_model::{Call, EventBody, Report, Usd};
 use cockpit_resilience::budget::Each;
 use cockpit_store::Ledger;
 use cockpit_store::ledger::{Spender, Spent};
+use cockpit_store::prompts::Keeping;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
@@ -31,12 +34,13 @@ pub(super) async fn begin(engine: &Arc<Engine>, spec: &TrafficSpec) -> Result<Ga
             ledger: engine.ledger.clone(),
             ended: Arc::clone(&engine.ended),
         }),
+        prompts: Arc::new(Shelf(engine.prompts.clone())),
         findings: Arc::new(Found {
             ledger: engine.ledger.clone(),
             ended: Arc::clone(&engine.ended),
         }),
         standing: Arc::new(Seen(Arc::downgrade(engine))),
-        secrets: Arc::new(Kept(Arc::downgrade(engine))),
+        secrets: Arc::new(Vault(Arc::downgrade(engine))),
         events: Arc::new(told),
         spent: spent(engine.ledger.clone()).await,
         key_uses: keys::uses(&engine.state).await,
@@ -101,6 +105,25 @@ impl Calls for Written {
     }
 }
 
+/// Where prompts are kept.
+struct Shelf(cockpit_store::Prompts);
+
+impl Prompts for Shelf {
+    fn obey(&self, rules: BTreeMap<String, Duration>) {
+        self.0.obey(rules);
+    }
+
+    fn keep(&self, kept: Kept) {
+        self.0.keep(Keeping {
+            call: kept.call.clone(),
+            at: kept.at,
+            rule: kept.rule.clone(),
+            bytes: kept.bytes(),
+            read: Box::new(move || kept.read()),
+        });
+    }
+}
+
 struct Found {
     ledger: Ledger,
     ended: Arc<Ended>,
@@ -156,9 +179,9 @@ impl Standing for Seen {
 }
 
 /// Where secrets are kept on this machine.
-struct Kept(Weak<Engine>);
+struct Vault(Weak<Engine>);
 
-impl Secrets for Kept {
+impl Secrets for Vault {
     fn read<'a>(&'a self, place: &'a SecretPlace) -> BoxFuture<'a, Result<String, String>> {
         async move {
             let found = match place {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use cockpit_metering::counters::Counters;
 use cockpit_model::host::HostView;
+use cockpit_model::kept::CallDetail;
 use cockpit_model::keys::{KeyView, KeyWish, NewKey, RemovedKey};
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::usage::{Dimension, Usage};
@@ -101,6 +102,10 @@ pub trait Cockpit: Send + Sync + 'static {
 
     /// Single requests to models, newest first.
     fn calls(&self, asked: CallsAsked) -> BoxFuture<'static, Result<Vec<Call>, Problem>>;
+
+    /// One call, and what was said in it where that is kept; [`cockpit_model::Code::NotFound`] where there is no such
+    /// one.
+    fn call(&self, id: String) -> BoxFuture<'static, Result<CallDetail, Problem>>;
 
     /// Every breaker that knows something, by provider and model. Never waits.
     fn breakers(&self) -> Vec<BreakerView>;

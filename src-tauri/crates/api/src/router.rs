@@ -84,6 +84,7 @@ pub(crate) fn table() -> Vec<Route> {
         read("/api/events/stream", get(events::stream)),
         read("/api/usage", get(traffic::usage)),
         read("/api/calls", get(traffic::calls)),
+        read("/api/calls/{id}", get(traffic::call)),
         read("/api/gateway", get(traffic::gateway)),
         read("/api/breakers", get(traffic::breakers)),
         act(

@@ -11,7 +11,9 @@ use cockpit_resilience::breaker;
 use tokio::time::Instant;
 
 use crate::Shared;
+use crate::cache::Kept;
 use crate::force::Provider;
+use crate::memory::Share;
 use crate::room::Place;
 use crate::spend::Held;
 
@@ -79,6 +81,11 @@ impl Flight {
     pub(crate) fn hold(&mut self, held: Held, expected: Expected) {
         self.held = Some(held);
         self.expected = expected;
+    }
+
+    /// Memory for what is taken along of its answer.
+    pub(crate) fn share(&self) -> Share {
+        self.shared.memory.share()
     }
 
     /// An answer begins to reach the caller.
@@ -220,6 +227,23 @@ impl Flight {
         }
         let tokens = input.saturating_add(output);
         (tokens, call.cost_usd.unwrap_or(Usd::ZERO))
+    }
+
+    /// An answer from before is given again: nothing was asked, and nothing used.
+    pub(crate) fn given_again(&mut self, kept: &Kept) {
+        let elapsed = millis(self.elapsed());
+        if let Some(call) = self.call() {
+            call.provider.clone_from(&kept.target.provider);
+            call.model.clone_from(&kept.target.model);
+            call.target = kept.target.to_string();
+            call.cache_hit = true;
+            call.streamed = kept.streamed;
+            call.ttft_ms = kept.streamed.then_some(elapsed);
+            call.finish_reason.clone_from(&kept.finish_reason);
+            call.input_tokens = Some(0);
+            call.output_tokens = Some(0);
+            call.cost_usd = Some(Usd::ZERO);
+        }
     }
 
     fn model(&self) -> &str {

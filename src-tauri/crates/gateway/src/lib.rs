@@ -5,10 +5,11 @@
 //! One listener speaks the protocols of `OpenAI`, Anthropic and Ollama ([`door`], [`endpoint`]). A request is
 //! let in by where it comes from and by its key ([`gate`]). One to a model ([`flow`]) names a route, a
 //! `provider/model` or a model, which makes a chain of targets ([`force`]); rules judge it ([`guard`]),
-//! limits and budgets set aside what it may use ([`spend`]); then the targets are asked in turn by a plan
-//! (`cockpit_resilience::retry`), each past its breaker ([`breakers`]) and through its waiting room ([`room`]).
+//! an equal one from before may answer it ([`cache`]), limits and budgets set aside what it may use
+//! ([`spend`]); then the targets are asked in turn by a plan (`cockpit_resilience::retry`), each past its breaker ([`breakers`]) and through its waiting room ([`room`]).
 //! An answer that is whole is judged before it goes on; one that is streamed goes on piece by piece and is
-//! read in passing ([`relay`]). Everything else is passed on unchanged ([`through`]).
+//! read in passing ([`relay`]). What is to be kept, for the next who asks the same or for a person ([`keep`]), is
+//! taken along ([`tap`]). Everything else is passed on unchanged ([`through`]).
 //!
 //! # Invariants
 //!
@@ -23,6 +24,7 @@
 mod access;
 mod body;
 mod breakers;
+mod cache;
 mod calendar;
 mod call_id;
 mod door;
@@ -35,6 +37,7 @@ mod front;
 mod gate;
 mod guard;
 mod health;
+mod keep;
 mod knocks;
 mod memory;
 mod models;
@@ -45,6 +48,7 @@ mod room;
 mod seams;
 mod secret;
 mod spend;
+mod tap;
 mod through;
 mod upstream;
 mod view;
@@ -53,6 +57,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use cockpit_model::traffic::{KeySpec, Target, TrafficSpec};
 use cockpit_model::{BreakerView, EventBody, GatewayView, ReportKind, Timestamp, Usd};
@@ -69,8 +74,9 @@ use crate::room::Room;
 pub use access::KeyUse;
 pub use calendar::now as periods;
 pub use gate::{KeyHash, hash};
+pub use keep::Kept;
 pub use room::RoomView;
-pub use seams::{Calls, Events, Findings, Secrets, Standing};
+pub use seams::{Calls, Events, Findings, Prompts, Secrets, Standing};
 pub use secret::{PREFIX as KEY_PREFIX, beginning as key_beginning, is_made_here, new_key};
 pub use spend::Who;
 
@@ -78,6 +84,8 @@ pub use spend::Who;
 pub struct Parts {
     /// Where calls are written down.
     pub calls: Arc<dyn Calls>,
+    /// Where prompts are kept.
+    pub prompts: Arc<dyn Prompts>,
     /// Where findings are written down.
     pub findings: Arc<dyn Findings>,
     /// What the supervisor knows.
@@ -111,6 +119,8 @@ pub(crate) struct Shared {
     pub(crate) models: models::Models,
     pub(crate) memory: Arc<memory::Memory>,
     pub(crate) rooms: Rooms,
+    pub(crate) caches: cache::Caches,
+    pub(crate) prompts: Arc<dyn Prompts>,
     pub(crate) calls: Arc<dyn Calls>,
     pub(crate) findings: Gathered,
     pub(crate) standing: Arc<dyn Standing>,
@@ -236,6 +246,16 @@ impl Shared {
     }
 }
 
+/// How long prompts are kept, by route; of those without a route under an empty name.
+fn keep_rules(spec: &TrafficSpec) -> BTreeMap<String, Duration> {
+    let routes = spec.routes.iter();
+    let routes = routes.map(|route| (route.name.clone(), route.rules.keep_prompts));
+    std::iter::once((String::new(), spec.rules.keep_prompts))
+        .chain(routes)
+        .filter_map(|(name, keep)| Some((name, keep?)))
+        .collect()
+}
+
 /// Why there is no gateway.
 #[derive(Debug)]
 pub struct NoGateway(String);
@@ -260,6 +280,7 @@ impl Gateway {
     pub async fn new(spec: TrafficSpec, parts: Parts) -> Result<Self, NoGateway> {
         let Parts {
             calls,
+            prompts,
             findings,
             standing,
             secrets,
@@ -302,6 +323,8 @@ impl Gateway {
                 models: models::Models::default(),
                 memory: Arc::default(),
                 rooms: Rooms::default(),
+                caches: cache::Caches::default(),
+                prompts,
                 calls,
                 findings: Gathered::new(findings),
                 standing,
@@ -366,6 +389,8 @@ impl Gateway {
         });
         shared.prices.obey(&force.spec.providers);
         shared.rooms.obey(&force.spec);
+        shared.caches.obey(&force.spec);
+        shared.prompts.obey(keep_rules(&force.spec));
         shared.spend.reconfigure();
         let before = shared.force();
         shared.models.forget(|name| {
@@ -414,10 +439,17 @@ impl Gateway {
                 tokio::time::sleep(models::EVERY).await;
             }
         };
+        let sweeping = async {
+            loop {
+                tokio::time::sleep(cache::SWEEP_EVERY).await;
+                self.shared.caches.sweep();
+            }
+        };
         tokio::select! {
             () = refreshing => {}
             () = self.shared.hand_on() => {}
             () = stop => {}
+            () = sweeping => {}
         }
         self.shared.findings.hand_on(true);
     }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::body::Cut;
 use crate::flight::{Blame, Flight};
 use crate::force::Provider;
+use crate::tap::Tap;
 
 type Polled = Poll<Option<Result<Frame<Bytes>, Cut>>>;
 
@@ -34,6 +35,8 @@ pub(crate) struct Relay {
     /// What is still to come of an unread answer that said how long it is.
     owed: Option<u64>,
     flight: Option<Flight>,
+    /// Takes along what passes.
+    tap: Option<Box<Tap>>,
     done: bool,
 }
 
@@ -69,6 +72,7 @@ impl Relay {
             timer: Box::pin(sleep_until(first.min(deadline))),
             status,
             flight: None,
+            tap: None,
             done: false,
         }
     }
@@ -91,6 +95,7 @@ impl Relay {
             timer: Box::pin(sleep_until((Instant::now() + idle_timeout).min(deadline))),
             status,
             flight: None,
+            tap: None,
             done: false,
         }
     }
@@ -105,6 +110,26 @@ impl Relay {
     pub(crate) fn carry(mut self, flight: Flight) -> Self {
         self.flight = Some(flight);
         self
+    }
+
+    /// What passes from here on, and what is ready to, is taken along.
+    pub(crate) fn tapped(mut self, tap: Option<Tap>) -> Self {
+        self.tap = tap.map(|mut tap| {
+            if self.meter.is_none() {
+                tap.unread();
+            }
+            for piece in &self.ready {
+                tap.pass(piece);
+            }
+            Box::new(tap)
+        });
+        self
+    }
+
+    fn end_tap(&mut self, well: bool, finish_reason: Option<String>) {
+        if let Some(tap) = self.tap.take() {
+            tap.end(well, finish_reason);
+        }
     }
 
     /// Reads until there is something to tell the caller, so that another target can still be asked
@@ -145,8 +170,13 @@ impl Relay {
             self.ready.push_back(data);
             return;
         };
-        let ready = &mut self.ready;
-        meter.push(data, &mut |piece| ready.push_back(piece));
+        let (ready, tap) = (&mut self.ready, &mut self.tap);
+        meter.push(data, &mut |piece| {
+            if let Some(tap) = tap {
+                tap.pass(&piece);
+            }
+            ready.push_back(piece);
+        });
         if meter.saw_content()
             && let Some(flight) = &mut self.flight
         {
@@ -196,16 +226,25 @@ impl Relay {
     /// The provider is done.
     fn ended(&mut self) {
         let reading = self.meter.take().map(|meter| {
-            let ready = &mut self.ready;
-            meter.finish(&mut |piece| ready.push_back(piece))
+            let (ready, tap) = (&mut self.ready, &mut self.tap);
+            meter.finish(&mut |piece| {
+                if let Some(tap) = tap {
+                    tap.pass(&piece);
+                }
+                ready.push_back(piece);
+            })
         });
-        let Some(mut flight) = self.flight.take() else {
-            return;
-        };
         let code = match &reading {
             Some(reading) if reading.error.is_some() => Some("provider_stream_error"),
             Some(reading) if !reading.complete => Some("provider_stream_cut"),
             _ => None,
+        };
+        let finish = reading
+            .as_ref()
+            .and_then(|reading| reading.finish_reason.clone());
+        self.end_tap(reading.is_some() && code.is_none(), finish);
+        let Some(mut flight) = self.flight.take() else {
+            return;
         };
         if let Some(reading) = &reading {
             flight.used(reading);
@@ -222,6 +261,7 @@ impl Relay {
     fn broke(&mut self, code: &'static str) {
         self.done = true;
         self.read_so_far();
+        self.end_tap(false, None);
         if let Some(mut flight) = self.flight.take() {
             flight.attempt_ended(Blame::Target(None), code);
             flight.finish(Outcome::Error, self.status, Some(code));
@@ -249,5 +289,6 @@ impl Drop for Relay {
         }
         // What was used until the caller went is known from what has passed.
         self.read_so_far();
+        self.end_tap(false, None);
     }
 }

@@ -1,8 +1,13 @@
 //! What the gateway needs of the rest of the cockpit. `engine.rs` implements these.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use cockpit_model::traffic::SecretPlace;
 use cockpit_model::{Call, EventBody, Report};
 use futures_util::future::BoxFuture;
+
+use crate::keep::Kept;
 
 /// Where calls are written down.
 pub trait Calls: Send + Sync + 'static {
@@ -15,6 +20,16 @@ pub trait Findings: Send + Sync + 'static {
     /// Takes a report that stands for as many findings as the `count` in its body says; a few each minute,
     /// whatever the traffic. Must not wait.
     fn report(&self, report: Report);
+}
+
+/// Where prompts are kept, where a person wants that.
+pub trait Prompts: Send + Sync + 'static {
+    /// Takes the rules in force: how long what is said is kept, by route (an empty name for those without one). What
+    /// no rule keeps is dropped.
+    fn obey(&self, rules: BTreeMap<String, Duration>);
+
+    /// Takes what was said. Must not wait.
+    fn keep(&self, kept: Kept);
 }
 
 /// What the supervisor knows.

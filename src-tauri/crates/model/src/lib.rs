@@ -10,6 +10,7 @@ pub mod call;
 pub mod event;
 pub mod gateway;
 pub mod host;
+pub mod kept;
 pub mod keys;
 pub mod logs;
 pub mod money;

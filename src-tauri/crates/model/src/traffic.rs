@@ -251,7 +251,7 @@ pub enum PiiMode {
 }
 
 /// The cache of exactly equal requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct CacheSpec {
     /// How long an answer is good.
     pub ttl: Duration,

@@ -2,7 +2,7 @@
 //!
 //! # Theory of operation
 //!
-//! Three databases, so that setting a damaged one aside loses nothing of the others.
+//! Four databases, so that setting a damaged one aside loses nothing of the others.
 //!
 //! - [`StateDb`] (`state.db`) holds what must not be lost: services stopped by hand, the gateway's keys
 //!   (their hashes), and small values by key. Every write is on the disk (`synchronous=FULL`, on macOS with `F_FULLFSYNC`) when
@@ -13,6 +13,8 @@
 //!   counted; the caller never waits. Reads go over a connection of their own.
 //! - [`Ledger`] (`ledger.db`) holds every request to a model and what else is accounted for. What is
 //!   acknowledged is on the disk, so it has a writer of its own that waits for it; see [`ledger`].
+//! - [`Prompts`] (`prompts.db`) holds what was asked and answered, only where a person wants that and only as long;
+//!   see [`prompts`].
 //!
 //! **Samples** are kept in four [tiers]: every second for an hour, ten seconds for a day, a
 //! minute for a month, an hour for two years. A sample goes into the open bucket of each tier
@@ -35,6 +37,7 @@ mod encode;
 mod error;
 mod events;
 pub mod ledger;
+pub mod prompts;
 mod rows;
 pub mod series;
 mod state;
@@ -45,5 +48,6 @@ mod writer;
 pub use database::Opened;
 pub use error::Error;
 pub use ledger::{CallFilter, CallsQuery, Ledger, UsageQuery};
+pub use prompts::Prompts;
 pub use state::{KeyUse, StateDb, StoredKey};
 pub use telemetry::{Options, Stats, Telemetry};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use cockpit_model::kept::CallDetail;
 use cockpit_model::usage::{Dimension, Usage};
 use cockpit_model::{BreakerView, Call, Code, GatewayView, Outcome, Problem};
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,22 @@ pub(crate) async fn calls(State(app): State<App>, params: Params) -> Answer<Json
 
 pub(crate) async fn gateway(State(app): State<App>) -> Json<GatewayView> {
     Json(app.cockpit.gateway())
+}
+
+/// The longest id that anything has.
+const LONGEST_ID: usize = 256;
+
+pub(crate) async fn call(
+    State(app): State<App>,
+    path: Result<Path<String>, PathRejection>,
+) -> Answer<Json<CallDetail>> {
+    let Path(id) = path.map_err(|rejection| {
+        Problem::new(Code::BadRequest, "the path cannot be read").detail(rejection.body_text())
+    })?;
+    if id.len() > LONGEST_ID {
+        return Err(Problem::new(Code::NotFound, "no call has so long an id").into());
+    }
+    Ok(Json(app.cockpit.call(id).await?))
 }
 
 pub(crate) async fn breakers(State(app): State<App>) -> Json<Vec<BreakerView>> {

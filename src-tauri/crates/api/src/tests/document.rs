@@ -187,6 +187,7 @@ async fn what_is_answered_is_what_is_described() {
         let path = route
             .path
             .replace("{name}", "api")
+            .replace("{id}", "01HF7YAT000000000000000000")
             .replace("{model}", "m")
             .replace("{provider}", "openai")
             .replace("{chart}", "memory.png");

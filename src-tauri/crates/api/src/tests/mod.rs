@@ -24,6 +24,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use cockpit_model::host::HostView;
+use cockpit_model::kept::{CallDetail, Exchange};
 use cockpit_model::keys::{KeyView, KeyWish, NewKey, RemovedKey};
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::usage::Usage;
@@ -223,6 +224,22 @@ impl Cockpit for Fake {
     fn calls(&self, asked: CallsAsked) -> BoxFuture<'static, Result<Vec<Call>, Problem>> {
         self.note(format!("calls {asked:?}"));
         self.done(Ok(vec![sample::call()]))
+    }
+
+    fn call(&self, id: String) -> BoxFuture<'static, Result<CallDetail, Problem>> {
+        self.note(format!("call {id}"));
+        if id == "nobodys" {
+            return self.done(Err(Problem::new(Code::NotFound, "there is no such call")));
+        }
+        self.done(Ok(CallDetail {
+            call: sample::call(),
+            kept: Some(Exchange {
+                prompt: "{}".to_owned(),
+                prompt_cut: false,
+                answer: "Hello".to_owned(),
+                answer_cut: true,
+            }),
+        }))
     }
 
     fn breakers(&self) -> Vec<BreakerView> {

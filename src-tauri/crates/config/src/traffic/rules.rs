@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cockpit_model::traffic::{CacheSpec, PiiMode, Rules};
+use toml::de::DeValue;
 
 use crate::fields::Fields;
 use crate::report::Finding;
@@ -28,23 +29,12 @@ pub(super) struct Written {
     pii: Option<PiiMode>,
     blocked_words: Option<Vec<String>>,
     max_tokens: Option<u64>,
-    cache: Option<CacheSpec>,
-    keep_prompts: Option<Duration>,
+    /// Of a route, `false` turns off what `[gateway]` turns on.
+    cache: Option<Option<CacheSpec>>,
+    keep_prompts: Option<Option<Duration>>,
 }
 
-/// Those that are judged and do nothing yet.
-const LATER: &[&str] = &["cache", "keep_prompts"];
-
 pub(super) fn read(fields: &Fields<'_, '_>) -> Written {
-    for key in LATER {
-        if fields.get(key).is_some() {
-            fields.report.warn(
-                &fields.key_span(key),
-                Finding::new(format!("`{}`: accepted, not used yet", fields.path_of(key)))
-                    .unquoted(),
-            );
-        }
-    }
     Written {
         pii: fields.choice("pii", MODES),
         blocked_words: blocked_words(fields),
@@ -52,7 +42,11 @@ pub(super) fn read(fields: &Fields<'_, '_>) -> Written {
             .whole("max_tokens", 1..=u64::from(u32::MAX), 4096)
             .map(|n| n.value),
         cache: cache(fields),
-        keep_prompts: fields.span_of_time("keep_prompts", "7d"),
+        keep_prompts: if is_off(fields, "keep_prompts") {
+            Some(None)
+        } else {
+            fields.span_of_time("keep_prompts", "7d").map(Some)
+        },
     }
 }
 
@@ -76,15 +70,24 @@ fn blocked_words(fields: &Fields<'_, '_>) -> Option<Vec<String>> {
     Some(words)
 }
 
-fn cache(fields: &Fields<'_, '_>) -> Option<CacheSpec> {
+fn is_off(fields: &Fields<'_, '_>, key: &str) -> bool {
+    fields
+        .get(key)
+        .is_some_and(|value| matches!(value.get_ref(), DeValue::Boolean(false)))
+}
+
+fn cache(fields: &Fields<'_, '_>) -> Option<Option<CacheSpec>> {
+    if is_off(fields, "cache") {
+        return Some(None);
+    }
     let keys = ["ttl", "max_size"];
     let cache = fields.section("cache", &keys, "cache = { ttl = \"10m\" }")?;
-    Some(CacheSpec {
+    Some(Some(CacheSpec {
         ttl: cache
             .span_of_time("ttl", "10m")
             .unwrap_or(Duration::from_mins(10)),
         max_bytes: cache.size("max_size", 1 << 20, "64MiB").unwrap_or(64 << 20),
-    })
+    }))
 }
 
 impl Written {
@@ -98,8 +101,8 @@ impl Written {
                 .blocked_words
                 .unwrap_or_else(|| common.blocked_words.clone()),
             max_tokens: self.max_tokens.or(common.max_tokens),
-            cache: self.cache.or(common.cache),
-            keep_prompts: self.keep_prompts.or(common.keep_prompts),
+            cache: self.cache.unwrap_or(common.cache),
+            keep_prompts: self.keep_prompts.unwrap_or(common.keep_prompts),
         }
     }
 }

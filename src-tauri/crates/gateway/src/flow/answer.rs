@@ -7,10 +7,13 @@ use cockpit_model::traffic::Target;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use super::again::CACHE;
 use crate::body::Outgoing;
 use crate::flight::Flight;
 use crate::relay::Relay;
 use crate::room::Place;
+use crate::tap::{Begun, Tap};
+use crate::{cache, keep};
 
 /// An answer that is good, or the best there is.
 pub(super) enum Answer {
@@ -33,6 +36,10 @@ pub(super) struct Sent {
     pub(super) code: Option<&'static str>,
     pub(super) reading: Option<Reading>,
     pub(super) place: Option<Place>,
+    /// Where it is to be kept for the next who asks the same.
+    pub(super) cache: Option<cache::Slot>,
+    /// Where it is to be kept for a person.
+    pub(super) keep: Option<keep::Slot>,
 }
 
 impl Sent {
@@ -40,8 +47,35 @@ impl Sent {
         if self.code.is_none() {
             flight.begins();
         }
+        let asked_cache = self.cache.is_some();
+        let tap = self.target.as_ref().and_then(|(target, fallback)| {
+            let head = match &self.answer {
+                Answer::Whole(head, _) | Answer::Stream(head, _) => head,
+            };
+            let begun = Begun {
+                status: head.status,
+                headers: cache::lasting(&head.headers),
+                target: target.clone(),
+                streamed: matches!(self.answer, Answer::Stream(..)),
+            };
+            // What a fallback says would outlive the trouble it stands in for.
+            Tap::new(
+                self.cache.filter(|_| !fallback),
+                self.keep,
+                begun,
+                flight.share(),
+            )
+        });
         let (head, body) = match self.answer {
             Answer::Whole(head, bytes) => {
+                if let Some(mut tap) = tap {
+                    tap.pass(&bytes);
+                    let finish = self
+                        .reading
+                        .as_ref()
+                        .and_then(|reading| reading.finish_reason.clone());
+                    tap.end(self.code.is_none(), finish);
+                }
                 if let Some(reading) = &self.reading {
                     flight.used(reading);
                 }
@@ -61,7 +95,10 @@ impl Sent {
                     flight.first_piece();
                 }
                 flight.keep(self.place);
-                (head, Outgoing::Relay(Box::new(relay.carry(flight))))
+                (
+                    head,
+                    Outgoing::Relay(Box::new(relay.carry(flight).tapped(tap))),
+                )
             }
         };
         let mut response = Response::new(body);
@@ -69,6 +106,9 @@ impl Sent {
         *response.headers_mut() = head.headers;
         let headers = response.headers_mut();
         headers.extend(self.limits);
+        if asked_cache {
+            headers.insert(CACHE, HeaderValue::from_static("miss"));
+        }
         headers.insert(
             HeaderName::from_static("x-cockpit-attempts"),
             HeaderValue::from(self.attempts),

@@ -202,8 +202,13 @@ impl Attempts<'_> {
         let bytes = gathered.joined();
         head.headers.remove(CONTENT_LENGTH);
         let reading = read_answer(self.request.dialect, &bytes);
-        let Some(code) = guard::judge_answer(self.request.dialect, &reading, self.asked, &bytes)
-        else {
+        let Some(code) = guard::judge_answer(
+            self.request.dialect,
+            &reading,
+            self.asked,
+            self.schema.as_ref(),
+            &bytes,
+        ) else {
             return Ok((Answer::Whole(head, bytes), Some(reading)));
         };
         Err(Attempted {

@@ -15,6 +15,7 @@ use super::answer::{Answer, Sent};
 use super::attempt::Attempted;
 use crate::flight::{Blame, Flight};
 use crate::force::{Chain, ProviderKey};
+use crate::guard::Schema;
 use crate::refusal::Refusal;
 use crate::room::Place;
 
@@ -27,6 +28,8 @@ pub(super) struct Attempts<'a> {
     pub(super) body: &'a Bytes,
     /// The most output that may be asked for.
     pub(super) most: Option<u64>,
+    /// The schema the answer is to hold.
+    pub(super) schema: Option<Schema>,
     /// Whether models that cost money may be asked.
     pub(super) paid: bool,
 }
@@ -123,6 +126,8 @@ impl Attempts<'_> {
             code,
             reading,
             place,
+            cache: None,
+            keep: None,
         }
     }
 

@@ -9,6 +9,7 @@
 //!
 //! Whatever way it takes, one [`Call`] is written down ([`Flight`]).
 
+mod again;
 mod answer;
 mod attempt;
 mod attempts;
@@ -18,7 +19,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use cockpit_metering::price::Tokens;
-use cockpit_metering::wire::{Dialect, Request as Asked};
+use cockpit_metering::wire::{Dialect, JsonWanted, Request as Asked};
 use cockpit_model::{Call, CallSource, Operation, Outcome, Timestamp, Usd};
 use hyper::Response;
 use hyper::body::Incoming;
@@ -26,6 +27,7 @@ use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
 use tokio::time::Instant;
 
+use self::again::Again;
 use self::answer::{Sent, put};
 use self::attempts::Attempts;
 use crate::Shared;
@@ -36,9 +38,9 @@ use crate::flight::{Expected, Flight};
 use crate::force::{Chain, InForce, Provider};
 use crate::front::Front;
 use crate::gate::Caller;
-use crate::guard;
 use crate::refusal::Refusal;
 use crate::spend::Wish;
+use crate::{guard, keep};
 
 /// The longest name of a model, in bytes.
 const LONGEST_NAME: usize = 512;
@@ -231,6 +233,36 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         tokens: input.saturating_add(output),
         cost: dearest(shared, &chain, input, output),
     };
+    let keep = rules
+        .keep_prompts
+        .is_some()
+        .then(|| flight.call())
+        .flatten();
+    let keep = keep.map(|call| keep::Slot {
+        prompts: Arc::clone(&shared.prompts),
+        call: call.id.clone(),
+        at: call.at,
+        rule: call.route.clone().unwrap_or_default(),
+        dialect: request.dialect,
+        request: sent.clone(),
+    });
+    let cache = match again::look(request, &chain, &asked, &sent, rules.cache) {
+        Again::Hit(kept) => {
+            // It costs nothing, whatever is spent; but it is a request.
+            let asking = Wish {
+                tokens: 0,
+                cost: Usd::ZERO,
+                ..wish
+            };
+            flight.hold(shared.spend.reserve(&asking)?, Expected::default());
+            let mut given = again::give(flight, &kept);
+            shared.spend.headers(&asking, &mut given.limits);
+            given.keep = keep;
+            return Ok(given);
+        }
+        Again::Miss(slot) => Some(slot),
+        Again::Off => None,
+    };
     let local = chain.targets.iter().any(|(_, one)| one.is_local());
     let costly = chain.targets.iter().any(|(_, one)| !one.is_local());
     let free = Wish {
@@ -272,11 +304,16 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         asked: &asked,
         body: &sent,
         most,
+        schema: (asked.json == JsonWanted::Schema)
+            .then(|| guard::Schema::of(&sent))
+            .flatten(),
         paid,
     };
     match attempts.run(flight).await {
         Ok(mut sent) => {
             sent.limits = limits;
+            sent.cache = cache;
+            sent.keep = keep;
             Ok(sent)
         }
         Err(refusal) => Err(refusal.limits(limits)),

@@ -3,11 +3,14 @@
 use cockpit_metering::wire::{Dialect, JsonWanted, Reading, Request as Asked};
 use serde_json::Value;
 
+use super::Schema;
+
 /// The error of a whole answer with a good status; `None`: it holds.
 pub(crate) fn judge(
     dialect: Dialect,
     reading: &Reading,
     asked: &Asked<'_>,
+    schema: Option<&Schema>,
     body: &[u8],
 ) -> Option<&'static str> {
     if reading.malformed > 0 {
@@ -29,7 +32,7 @@ pub(crate) fn judge(
     {
         return Some("provider_empty_answer");
     }
-    if asked.json != JsonWanted::No && !reading.tool_calls && ended_well && !is_json(body) {
+    if asked.json != JsonWanted::No && !reading.tool_calls && ended_well && !fits(body, schema) {
         return Some("provider_schema_mismatch");
     }
     None
@@ -52,15 +55,16 @@ fn loads_only(dialect: Dialect, asked: &Asked<'_>) -> bool {
 }
 
 /// Whether every text of the answer is the JSON that was asked for.
-fn is_json(body: &[u8]) -> bool {
+fn fits(body: &[u8], schema: Option<&Schema>) -> bool {
     let Ok(answer) = serde_json::from_slice::<Value>(body) else {
         return false;
     };
     let texts = texts(&answer);
     texts.is_empty()
-        || texts
-            .iter()
-            .all(|text| serde_json::from_str::<Value>(text).is_ok())
+        || texts.iter().all(|text| {
+            serde_json::from_str::<Value>(text)
+                .is_ok_and(|value| schema.is_none_or(|schema| schema.allows(&value)))
+        })
 }
 
 /// The texts of an answer, in whatever dialect.
@@ -100,7 +104,14 @@ mod tests {
         let request = request.to_string();
         let asked = Asked::read(request.as_bytes()).unwrap();
         let reading = read_answer(dialect, answer.as_bytes());
-        judge(dialect, &reading, &asked, answer.as_bytes())
+        let schema = Schema::of(request.as_bytes());
+        judge(
+            dialect,
+            &reading,
+            &asked,
+            schema.as_ref(),
+            answer.as_bytes(),
+        )
     }
 
     #[test]
@@ -135,6 +146,13 @@ mod tests {
             judged(chat, &wanted, &said("Sure! {", "stop")),
             Some("provider_schema_mismatch")
         );
+        wanted["response_format"]["json_schema"]["schema"] =
+            json!({"type": "object", "required": ["b"]});
+        assert_eq!(
+            judged(chat, &wanted, &said("{\"a\": 1}", "stop")),
+            Some("provider_schema_mismatch")
+        );
+        assert_eq!(judged(chat, &wanted, &said("{\"b\": 1}", "stop")), None);
         assert_eq!(
             judged(chat, &wanted, &said("{\"a\": ", "length")),
             None,

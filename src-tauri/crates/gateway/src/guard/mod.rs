@@ -3,6 +3,7 @@
 mod answers;
 pub(crate) mod most;
 pub(crate) mod pii;
+mod schema;
 mod words;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use cockpit_metering::wire::Request as Asked;
 use cockpit_model::traffic::{KeySpec, Rules};
 
 pub(crate) use self::answers::judge as judge_answer;
+pub(crate) use self::schema::Schema;
 use crate::force::Chain;
 use crate::refusal::Refusal;
 

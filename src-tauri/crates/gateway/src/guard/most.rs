@@ -6,6 +6,7 @@
 use cockpit_metering::wire::Dialect;
 use cockpit_metering::wire::splice::Most;
 use cockpit_model::traffic::{KeySpec, ProviderKind, Rules};
+use hyper::Uri;
 
 use crate::force::Provider;
 
@@ -50,6 +51,7 @@ pub(crate) fn written(dialect: Dialect, provider: &Provider, tokens: u64) -> Opt
 }
 
 fn is_openai(provider: &Provider) -> bool {
-    let host = provider.authority.host();
+    let url = provider.spec.base_url.parse::<Uri>().ok();
+    let host = url.as_ref().and_then(Uri::host).unwrap_or_default();
     host == "api.openai.com" || host.ends_with(".openai.com") || host.ends_with(".openai.azure.com")
 }

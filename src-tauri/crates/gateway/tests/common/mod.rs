@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use cockpit_gateway::{
-    Calls, Events, Findings, Gateway, KeyHash, KeyUse, Parts, Secrets, Standing, Who,
+    Calls, Events, Findings, Gateway, KeyHash, KeyUse, Parts, Prompts, Secrets, Standing, Who,
 };
 use cockpit_model::traffic::*;
 use cockpit_model::{Call, EventBody, Report, Usd};
@@ -35,6 +35,7 @@ pub struct Rig {
     pub address: SocketAddr,
     pub client: reqwest::Client,
     pub events: Arc<Told>,
+    pub shelf: Arc<Shelf>,
     calls: tokio::sync::Mutex<mpsc::UnboundedReceiver<Call>>,
     findings: tokio::sync::Mutex<mpsc::UnboundedReceiver<Report>>,
     down: Arc<Down>,
@@ -166,8 +167,10 @@ impl Rig {
         let (finder, findings) = mpsc::unbounded_channel();
         let events = Arc::new(Told::default());
         let down = Arc::new(Down::default());
+        let shelf = Arc::new(Shelf::default());
         let parts = Parts {
             calls: Arc::new(Written(sender)),
+            prompts: Arc::clone(&shelf) as Arc<dyn Prompts>,
             findings: Arc::new(Found(finder)),
             standing: Arc::clone(&down) as Arc<dyn Standing>,
             secrets: Arc::new(Kept),
@@ -186,6 +189,7 @@ impl Rig {
             address,
             client: client(),
             events,
+            shelf,
             calls: tokio::sync::Mutex::new(calls),
             findings: tokio::sync::Mutex::new(findings),
             down,
@@ -310,6 +314,29 @@ impl Secrets for Kept {
             }
         }
         .boxed()
+    }
+}
+
+/// Where prompts are kept.
+#[derive(Default)]
+pub struct Shelf {
+    rules: Mutex<BTreeMap<String, Duration>>,
+    pub kept: Mutex<Vec<cockpit_gateway::Kept>>,
+}
+
+impl Prompts for Shelf {
+    fn obey(&self, rules: BTreeMap<String, Duration>) {
+        *self.rules.lock().unwrap() = rules;
+    }
+
+    fn keep(&self, kept: cockpit_gateway::Kept) {
+        self.kept.lock().unwrap().push(kept);
+    }
+}
+
+impl Shelf {
+    pub fn rules(&self) -> Vec<(String, Duration)> {
+        self.rules.lock().unwrap().clone().into_iter().collect()
     }
 }
 

@@ -375,6 +375,16 @@ impl Ledger {
         })
     }
 
+    /// One call by its id: any that went through our gateway, else one of the newest 10,000. `None`: there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn call(&self, id: &str) -> Result<Option<Call>, Error> {
+        self.read(false, |connection, texts| {
+            query::call(connection, texts, id)
+        })
+    }
+
     /// Reports of a window (begin included, end excluded), newest first; only of one kind if given.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! value are passed over.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use cockpit_model::usage::Dimension;
 use cockpit_model::{Call, Outcome, Timestamp};
@@ -113,6 +114,54 @@ pub(crate) fn calls(
         }
     }
     Ok(page.calls)
+}
+
+/// A call by its id.
+pub(crate) fn call(
+    connection: &Connection,
+    texts: &mut Texts,
+    id: &str,
+) -> Result<Option<Call>, Error> {
+    let mut find = |from, to| -> Result<Option<Call>, Error> {
+        let query = CallsQuery {
+            from,
+            to,
+            limit: MOST,
+            before: None,
+            filter: CallFilter::default(),
+        };
+        let found = calls(connection, texts, &query)?;
+        Ok(found.into_iter().find(|call| call.id == id))
+    };
+    // Our own ids tell when; a crowded millisecond gives way to the next ones.
+    if let Some(at) = time_of(id)
+        && let Some(found) = find(at, later(at, 16))?
+    {
+        return Ok(Some(found));
+    }
+    // Until the year 2100.
+    let end = Timestamp::from_second(4_102_444_800).unwrap_or(Timestamp::UNIX_EPOCH);
+    find(Timestamp::UNIX_EPOCH, end)
+}
+
+fn later(at: Timestamp, ms: u64) -> Timestamp {
+    at.checked_add(Duration::from_millis(ms)).unwrap_or(at)
+}
+
+/// When a ULID was made: its first ten digits, of Crockford's base 32.
+fn time_of(id: &str) -> Option<Timestamp> {
+    const DIGITS: &[u8] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    if id.len() != 26 {
+        return None;
+    }
+    let mut ms: i64 = 0;
+    for byte in id.bytes().take(10) {
+        let digit = DIGITS.iter().position(|one| *one == byte)?;
+        ms = ms
+            .checked_mul(32)?
+            .checked_add(i64::try_from(digit).ok()?)?;
+    }
+    Timestamp::from_millisecond(ms).ok()
 }
 
 struct Page<'a> {

@@ -9,5 +9,5 @@ mod window;
 pub use calls::{Before, CallFilter, CallsQuery};
 pub use usage::UsageQuery;
 
-pub(crate) use calls::calls;
+pub(crate) use calls::{call, calls};
 pub(crate) use usage::usage;
