@@ -155,6 +155,11 @@ impl Cockpit {
     }
 
     pub async fn serve_with(&mut self, args: &[&str]) {
+        self.begin("serve", args).await;
+    }
+
+    /// Starts an engine by a verb of its own and waits until its door is open.
+    pub async fn begin(&mut self, verb: &str, args: &[&str]) {
         assert!(self.engine.is_none());
         let log = fs::OpenOptions::new()
             .create(true)
@@ -163,7 +168,7 @@ impl Cockpit {
             .unwrap();
         let mut engine = self
             .command()
-            .arg("serve")
+            .arg(verb)
             .arg("--data-dir")
             .arg(self.data())
             .args(args)

@@ -5,10 +5,15 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use cockpit_model::{Code, Problem};
-use cockpit_simulator::{DEMO_PORTS, demo_toml};
+use cockpit_simulator::{DEMO_PORTS, Demo, demo_toml, is_demo_toml};
 
 use super::{folder, sibling};
 use crate::cli::folder::DataFolder;
+
+/// What the demo's applications show the gateway.
+const KEY: &str = "demo-key";
+/// What the gateway shows the vendors' doubles.
+const VENDOR_KEY: &str = "demo-vendor-key";
 
 /// Makes the demo's configuration, or keeps the one that is there: its services may be running on
 /// the ports it names, and a person may have changed it.
@@ -18,17 +23,32 @@ use crate::cli::folder::DataFolder;
 pub(super) fn prepare(data: &DataFolder) -> Result<PathBuf, Problem> {
     let path = data.config();
     let exe = sibling("studio-cockpit")?;
-    let fits = std::fs::read_to_string(&path).is_ok_and(|text| text.contains(&quoted(&exe)));
-    if fits {
-        return Ok(path);
-    }
+    let (key_file, vendor_key_file) = (path.with_file_name(KEY), path.with_file_name(VENDOR_KEY));
+    let fits = std::fs::read_to_string(&path).is_ok_and(|text| {
+        // One of before there were requests to models is made anew.
+        text.contains(&quoted(&exe)) && (text.contains(&quoted(&key_file)) || !is_demo_toml(&text))
+    });
     let failed = |error: std::io::Error| {
         Problem::new(Code::Storage, "the demo's configuration cannot be written")
             .detail(format!("{}: {error}", path.display()))
     };
     data.make()?;
+    for file in [&key_file, &vendor_key_file] {
+        if !file.is_file() {
+            folder::replace(file, &folder::secret()).map_err(failed)?;
+        }
+    }
+    if fits {
+        return Ok(path);
+    }
+    let demo = Demo {
+        exe: &exe,
+        token_file: &data.token(),
+        key_file: &key_file,
+        vendor_key_file: &vendor_key_file,
+    };
     let ports = free_ports(DEMO_PORTS).map_err(failed)?;
-    folder::replace(&path, &demo_toml(&exe, &ports)).map_err(failed)?;
+    folder::replace(&path, &demo_toml(demo, &ports)).map_err(failed)?;
     Ok(path)
 }
 

@@ -102,12 +102,17 @@ pub(super) fn token(data: &DataFolder) -> Result<String, Problem> {
                 .remedy("make the file yours again, or remove it: a new one is made, and programs that use the old one need it"));
         }
     }
-    let mut bytes = [0_u8; TOKEN_BYTES];
-    rand::rng().fill(&mut bytes);
-    let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = secret();
     replace(&path, &token)
         .map_err(|error| storage("the token cannot be written", &path, &error))?;
     Ok(token)
+}
+
+/// A new secret, in hexadecimal.
+pub(super) fn secret() -> String {
+    let mut bytes = [0_u8; TOKEN_BYTES];
+    rand::rng().fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Opens the TCP door.

@@ -37,6 +37,7 @@ mod openai;
 mod record;
 mod serving;
 mod streaming;
+mod traffic;
 mod words;
 mod worker;
 
@@ -44,7 +45,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub use demo::{DEMO_PORTS, demo_toml, is_demo_toml};
+pub use demo::{DEMO_PORTS, Demo, demo_toml, is_demo_toml};
 
 /// Runs a protocol double of a service, with faults.
 #[derive(Debug, Clone, Parser)]
@@ -66,6 +67,8 @@ enum What {
     Http(http::Options),
     /// A port that accepts connections, and a database's log.
     Database(database::Options),
+    /// Applications that ask models through the gateway.
+    Traffic(traffic::Options),
     /// A queue worker: a log, and a control port if asked for.
     Worker(worker::Options),
 }
@@ -123,6 +126,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         What::Anthropic(options) => anthropic::run(options).await,
         What::Http(options) => http::run(options).await,
         What::Database(options) => database::run(options).await,
+        What::Traffic(options) => traffic::run(options).await,
         What::Worker(options) => worker::run(options).await,
     }
 }
