@@ -1,6 +1,7 @@
-//! The figures of the supervision, each beside its baseline in the same run.
+//! The figures of the supervision and the gateway, each beside its baseline in the same run.
 //!
-//! `cargo bench --bench figures [-- NAME…]` with any of `start respawn idle many writer chaos app`.
+//! `cargo bench --bench figures [-- NAME…]` with any of `start respawn idle many writer chaos app gateway`, and of
+//! those that are measured only when they are named: `million` and `kills`, which take minutes.
 //! Nothing here asserts: it prints what was measured next to what is wanted.
 
 #![allow(
@@ -19,11 +20,15 @@ mod support;
 #[cfg(target_os = "linux")]
 mod app;
 mod chaos;
+mod gateway;
 mod idle;
+mod kills;
 mod proc;
 mod respawn;
 #[cfg(target_os = "linux")]
 mod screen;
+mod upstream;
+mod wire;
 mod writer;
 
 use std::fmt::Display;
@@ -45,9 +50,14 @@ fn main() {
     match args.first().map(String::as_str) {
         Some("child-stamp") => return respawn::child(&args[1]),
         Some("child-writer") => return writer::child(&args[1]),
+        Some("child-upstream") => {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            return runtime.block_on(upstream::child(&args[1]));
+        }
         _ => {}
     }
-    let wanted = |name: &str| args.is_empty() || args.iter().any(|a| a == name);
+    let named = |name: &str| args.iter().any(|a| a == name);
+    let wanted = |name: &str| args.is_empty() || named(name);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -77,6 +87,18 @@ fn main() {
     if wanted("chaos") {
         println!("chaos");
         runtime.block_on(chaos::run());
+    }
+    if wanted("gateway") {
+        println!("gateway: one provider; metering, ledger and rules on");
+        runtime.block_on(gateway::run());
+    }
+    if named("million") {
+        println!("million: requests through the gateway, 64 at once");
+        runtime.block_on(gateway::million());
+    }
+    if named("kills") {
+        println!("kills: of the engine, in the middle of load");
+        runtime.block_on(kills::run());
     }
     if wanted("app") {
         println!("app: three services as above, the Overview open");
