@@ -142,7 +142,6 @@ mod tests {
                     limits: Limits::default(),
                 })
             }),
-            ..Caller::default()
         }
     }
 
