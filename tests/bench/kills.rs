@@ -1,7 +1,7 @@
 //! The engine killed in the middle of load, again and again: no acknowledged event lost, none twice; of the gateway's
 //! calls at most the last 100 ms.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -24,11 +24,12 @@ const BATCH: u64 = 50;
 /// What the gateway may lose.
 const MAY_BE_LOST: Duration = Duration::from_millis(100);
 
-/// What was said of events: those acknowledged, and those sent and not answered, which are sent again.
+/// What was said of events, by the number of the first of a batch.
 #[derive(Default)]
 struct Told {
-    acknowledged: HashSet<String>,
-    unanswered: Vec<Vec<String>>,
+    acknowledged: HashSet<u64>,
+    /// Sent and not answered, to be sent again; whether that is being done.
+    unanswered: BTreeMap<u64, bool>,
 }
 
 pub(crate) async fn run() {
@@ -68,7 +69,12 @@ pub(crate) async fn run() {
             }
         }
         for reporter in reporters {
-            reporter.await.unwrap();
+            // Nobody answers any more. What it had sent is sent again.
+            reporter.abort();
+            let _ = reporter.await;
+        }
+        for sending in told.lock().unwrap().unanswered.values_mut() {
+            *sending = false;
         }
     }
     // What was not answered is sent once more, and now it is.
@@ -88,7 +94,7 @@ pub(crate) async fn run() {
     let acknowledged = std::mem::take(&mut told.lock().unwrap().acknowledged);
     let missing = acknowledged
         .iter()
-        .filter(|id| !written.contains_key(*id))
+        .filter(|n| !written.contains_key(&event(**n)))
         .count();
     let twice = written.values().filter(|times| **times > 1).count();
     let lost = |long_ago: bool| {
@@ -136,18 +142,20 @@ async fn report(
     told: &Mutex<Told>,
     next: &AtomicU64,
 ) -> bool {
-    let again = told.lock().unwrap().unanswered.pop();
-    let ids = again.unwrap_or_else(|| {
-        let first = next.fetch_add(BATCH, Ordering::Relaxed);
-        (first..first + BATCH)
-            .map(|n| format!("event-{n}"))
-            .collect()
-    });
+    let first = {
+        let unanswered = &mut told.lock().unwrap().unanswered;
+        let again = unanswered.iter().find(|(_, sending)| !**sending);
+        let first = again.map_or_else(
+            || next.fetch_add(BATCH, Ordering::Relaxed),
+            |(first, _)| *first,
+        );
+        unanswered.insert(first, true);
+        first
+    };
     let at = Timestamp::now();
-    let events: Vec<Value> = ids
-        .iter()
-        .map(|id| {
-            json!({"id": id, "type": "call", "at": at, "provider": "own", "model": "m", "outcome": "ok",
+    let events: Vec<Value> = (first..first + BATCH)
+        .map(|n| {
+            json!({"id": event(n), "type": "call", "at": at, "provider": "own", "model": "m", "outcome": "ok",
                 "input_tokens": 5, "output_tokens": 7, "latency_ms": 3.5})
         })
         .collect();
@@ -156,14 +164,17 @@ async fn report(
             let known =
                 answer["accepted"].as_u64().unwrap() + answer["duplicates"].as_u64().unwrap();
             assert_eq!(known, BATCH, "{answer}");
-            told.lock().unwrap().acknowledged.extend(ids);
+            let mut told = told.lock().unwrap();
+            told.unanswered.remove(&first);
+            told.acknowledged.extend(first..first + BATCH);
             true
         }
-        Err(_) => {
-            told.lock().unwrap().unanswered.push(ids);
-            false
-        }
+        Err(_) => false,
     }
+}
+
+fn event(n: u64) -> String {
+    format!("event-{n}")
 }
 
 /// How often each id is written down.
