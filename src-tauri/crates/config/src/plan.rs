@@ -16,6 +16,8 @@ pub struct Plan {
     pub listen: String,
     /// The gateway, in words; null: there is none.
     pub gateway: Option<String>,
+    /// Where OpenTelemetry is taken; null: nowhere.
+    pub otlp: Option<String>,
     /// In start order.
     pub services: Vec<PlannedService>,
     /// What is accepted without effect, or looks like a slip.
@@ -53,6 +55,7 @@ impl Plan {
         Self {
             listen: config.cockpit.listen.to_string(),
             gateway: config.traffic.as_ref().map(gateway_words),
+            otlp: config.otlp.map(|listen| listen.to_string()),
             services: start_order(&config.services)
                 .into_iter()
                 .filter_map(|at| config.services.get(at))
@@ -73,6 +76,9 @@ impl fmt::Display for Plan {
         writeln!(f, "Cockpit at http://{}", self.listen)?;
         if let Some(gateway) = &self.gateway {
             writeln!(f, "Gateway at {gateway}")?;
+        }
+        if let Some(otlp) = &self.otlp {
+            writeln!(f, "OpenTelemetry at http://{otlp}")?;
         }
         match self.services.len() {
             0 => writeln!(f, "No services yet")?,

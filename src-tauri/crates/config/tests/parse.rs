@@ -61,6 +61,11 @@ fn the_contracts_example_says_what_it_says() {
     assert_eq!(config.cockpit.listen.to_string(), "127.0.0.1:4700");
     assert_eq!(config.traffic.as_ref().unwrap().listen.port(), 11435);
     assert_eq!(config.otlp.unwrap().port(), 4318);
+    let said = plan(&config);
+    assert!(
+        said.contains("\nOpenTelemetry at http://127.0.0.1:4318\n"),
+        "{said}"
+    );
     let names: Vec<_> = config.services.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["ollama", "supabase", "api"]);
     let api = &config.services[2];

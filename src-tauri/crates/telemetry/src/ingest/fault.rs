@@ -38,7 +38,9 @@ pub(super) fn code(told: Option<&str>, status: Option<u16>) -> String {
 /// Whether the words say that the caller gave up.
 pub(super) fn is_cancelled(told: &str) -> bool {
     let lower = told.to_ascii_lowercase();
-    ["cancel", "abort"].iter().any(|word| lower.contains(word)) || lower == "499"
+    // A connection that was aborted is nobody's wish.
+    let wished = lower.contains("cancel") || lower.contains("abort") && !lower.contains("conn");
+    wished || lower == "499"
 }
 
 /// A name in one word, in our way of writing; `None` for a sentence. `openai.RateLimitError` is `rate_limit_error`.
@@ -162,7 +164,15 @@ mod tests {
         ] {
             assert_eq!(code(told, status), code_, "{told:?} {status:?}");
         }
-        assert!(is_cancelled("openai.APIUserAbortError") && !is_cancelled("timeout"));
+        for (told, cancelled) in [
+            ("openai.APIUserAbortError", true),
+            ("asyncio.CancelledError", true),
+            ("499", true),
+            ("ECONNABORTED", false),
+            ("timeout", false),
+        ] {
+            assert_eq!(is_cancelled(told), cancelled, "{told}");
+        }
         assert!(code(Some(&"x".repeat(120)), None).len() <= LONGEST);
     }
 }
