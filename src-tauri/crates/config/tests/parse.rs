@@ -424,6 +424,18 @@ fn an_ollama_behind_the_gateway_leaves_its_address_to_it() {
         traffic.provider("chat").unwrap().base_url,
         "http://localhost:11434/v1"
     );
+    // Its clients were never told to hurry, nor how many of them may wait.
+    let patient = traffic.provider("ollama").unwrap();
+    assert_eq!(patient.timeout, Duration::from_secs(3600));
+    assert_eq!(patient.queue.unwrap().waiting, 512);
+    let hurried = good(
+        "[services.ollama]\nkind = \"ollama\"\nbehind_gateway = true\n\
+         [providers.ollama]\nkind = \"ollama\"\ntimeout = \"2m\"\nqueue = { waiting = 3 }\n",
+    );
+    let hurried = &hurried.traffic.unwrap().providers[0];
+    assert_eq!(hurried.timeout, Duration::from_secs(120));
+    assert!(hurried.idle_timeout <= hurried.timeout);
+    assert_eq!(hurried.queue.unwrap().waiting, 3);
     let text = plan(&config);
     assert!(
         text.contains("http://127.0.0.1:11435, and at 127.0.0.1:11434 for ollama"),

@@ -47,6 +47,25 @@ const LOCAL_QUEUE: QueueSpec = QueueSpec {
     max_wait: Duration::from_mins(2),
 };
 
+/// Behind the gateway it is to be as patient as it is by itself: its clients were never told to hurry.
+const BEHIND_TIMEOUT: Duration = Duration::from_hours(1);
+const BEHIND_FIRST_BYTE: Duration = Duration::from_mins(30);
+const BEHIND_IDLE: Duration = Duration::from_mins(10);
+/// As many wait as Ollama itself lets wait.
+const BEHIND_QUEUE: QueueSpec = QueueSpec {
+    concurrency: LOCAL_QUEUE.concurrency,
+    waiting: 512,
+    max_wait: Duration::from_mins(30),
+};
+
+fn put_behind(provider: &mut ProviderSpec) {
+    provider.behind_gateway = true;
+    provider.timeout = BEHIND_TIMEOUT;
+    provider.first_byte_timeout = BEHIND_FIRST_BYTE;
+    provider.idle_timeout = BEHIND_IDLE;
+    provider.queue = provider.queue.map(|_| BEHIND_QUEUE);
+}
+
 fn usual(name: &str, kind: ProviderKind, base_url: String) -> ProviderSpec {
     let local = kind == ProviderKind::Ollama;
     ProviderSpec {
@@ -124,7 +143,7 @@ pub(super) fn read(
     let mut provider = usual(&entry.name, kind, base_url);
     // Who asks it by its address means the service, not the gateway that took it.
     if let Some(at) = at.filter(|one| one.options.behind_gateway) {
-        provider.behind_gateway = true;
+        put_behind(&mut provider);
         provider.service = Some(at.name.clone());
     }
     let [timeout, first_byte, idle] = times;
@@ -154,7 +173,9 @@ pub(super) fn add_services(providers: &mut Vec<ProviderSpec>, services: &[Servic
         if !providers.iter().any(known) {
             let mut provider = usual(&service.name, ProviderKind::Ollama, address_of(service));
             provider.service = Some(service.name.clone());
-            provider.behind_gateway = behind;
+            if behind {
+                put_behind(&mut provider);
+            }
             providers.push(provider);
         }
     }
