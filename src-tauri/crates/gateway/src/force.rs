@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cockpit_metering::price::vendor_at;
 use cockpit_metering::wire::Dialect;
 use cockpit_model::traffic::{
     FrontSpec, KeySpec, ProviderKind, ProviderSpec, RouteSpec, Rules, Target, TrafficSpec,
@@ -38,6 +39,8 @@ pub(crate) struct Provider {
     /// The path of its base URL, without a slash at the end.
     pub(crate) path: String,
     pub(crate) key: ProviderKey,
+    /// Whose prices it asks: the vendor at its address, where that is known, else its kind's.
+    pub(crate) vendor: &'static str,
 }
 
 /// The host and port a provider is asked at.
@@ -229,6 +232,7 @@ impl InForce {
                         },
                         _ => Place::Fixed(authority),
                     },
+                    vendor: vendor_at(provider.kind.as_str(), &provider.base_url),
                     spec: provider.clone(),
                     scheme,
                     path,
