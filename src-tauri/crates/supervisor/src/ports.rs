@@ -86,9 +86,12 @@ impl Ports {
 
     /// This very port, if no other instance has it.
     pub(crate) fn claim(&self, port: u16) -> Option<Lease> {
-        let of = self.clone();
+        // Only a lease that is given may ever be dropped: dropping gives the port back.
         let is_free = lock(&self.leased).insert(port);
-        is_free.then_some(Lease { port, of })
+        is_free.then(|| Lease {
+            port,
+            of: self.clone(),
+        })
     }
 }
 
@@ -120,7 +123,12 @@ mod tests {
         assert_eq!(different.len(), 20);
         let last = leases.pop().unwrap().port();
         assert_eq!(ports.claim(last).unwrap().port(), last);
-        assert!(ports.claim(leases[0].port()).is_none());
+        let first = leases[0].port();
+        assert!(ports.claim(first).is_none());
+        assert!(
+            ports.claim(first).is_none(),
+            "who asks in vain frees nothing"
+        );
         drop(leases);
         assert!(lock(&ports.leased).is_empty());
     }
