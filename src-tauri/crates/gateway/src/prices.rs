@@ -113,8 +113,11 @@ mod tests {
         let cost =
             |url, local, model| listed(vendor_at("openai", url), local, model, None, &tokens);
         let groq = "https://api.groq.com/openai/v1";
-        let model = "llama-3.3-70b-versatile";
-        assert!(cost(groq, false, model).unwrap() > Usd::ZERO);
+        let model = "llama-guard-3-8b";
+        assert!(
+            cost(groq, false, model).unwrap() > Usd::ZERO,
+            "listed by Groq"
+        );
         assert_eq!(cost("https://api.openai.com/v1", false, model), None);
         assert_eq!(
             cost("http://127.0.0.1:8080/v1", true, "anything"),
