@@ -264,7 +264,8 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
     let _ = tokio::task::spawn_blocking(move || {
         closing.ledger.close();
         closing.prompts.close();
-        closing.telemetry.flush()
+        // Not only flushed: what does not close its numbers leaves a gap to whoever resumes.
+        closing.telemetry.close();
     })
     .await;
     Ok(())
