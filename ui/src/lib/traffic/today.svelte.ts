@@ -6,16 +6,12 @@ import { Refresh } from '../state/refresh';
 import type { Usage } from '../types';
 import { forecast, periods } from './figures';
 
-/** The month and its pace change slowly. */
-const MONTH_EVERY_MS = 300_000;
-
 export class Today {
   day = $state.raw<Usage | null>(null);
   month = $state.raw<Usage | null>(null);
   /** What the month will have cost; `null` where that cannot be said. */
   forecast = $state<number | null>(null);
 
-  private monthAt = Number.NEGATIVE_INFINITY;
   private readonly refresh: Refresh;
 
   constructor(private readonly cockpit: Cockpit) {
@@ -44,12 +40,15 @@ export class Today {
       ask<Usage>(this.cockpit.backend, 'GET', `/api/usage?${query}`);
     const since = (from: number): string => `window=${Math.max(1_000, now - from)}ms`;
     try {
-      this.day = await usage(`${since(day)}&step=1h`);
-      if (now - this.monthAt < MONTH_EVERY_MS) return;
-      const [whole, week] = await Promise.all([usage(`${since(month)}&step=1d`), usage('window=7d&step=6h')]);
+      // All at once: a month that is older than its last day would be the smaller of the two.
+      const [today, whole, week] = await Promise.all([
+        usage(`${since(day)}&step=1h`),
+        usage(`${since(month)}&step=1d`),
+        usage('window=7d&step=6h'),
+      ]);
+      this.day = today;
       this.month = whole;
       this.forecast = forecast({ spent: whole.totals.cost_usd, week, now, monthEnds });
-      this.monthAt = now;
     } catch (error) {
       // An older engine, or one whose ledger cannot be read: there is nothing to show, and it is told elsewhere.
       if (error instanceof Refused && error.status === 401) this.cockpit.signedOut = true;
