@@ -4,8 +4,14 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use mimalloc::MiMalloc;
 use studio_cockpit::cli::{self, Args};
 use tokio::runtime::Builder;
+
+/// The system's allocator costs the gateway a tenth of its time. The shim, of which there is one for
+/// every service, keeps it: it hardly allocates, and must stay small.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
