@@ -15,8 +15,17 @@ const LONGEST_MS: f64 = 86_400_000.0;
 /// How far ahead a reporter's clock may be, in seconds.
 const AHEAD: i64 = 3600;
 
-/// Why a record cannot be accounted for; `None` if it can. `oldest` and `now` in Unix seconds.
+/// Why a reported record cannot be accounted for; `None` if it can. `oldest` and `now` in Unix seconds.
 pub(crate) fn refusal(record: &Record, oldest: i64, now: i64) -> Option<String> {
+    misplaced(record, oldest, now).or_else(|| match record {
+        Record::Call(call) => of_call(call),
+        Record::Report(report) => of_report(report),
+    })
+}
+
+/// Why a record has no place in the ledger; `None` if it has. Of one of our own nothing else is asked: it happened,
+/// also where nobody could be found who answers.
+pub(crate) fn misplaced(record: &Record, oldest: i64, now: i64) -> Option<String> {
     let (id, at) = match record {
         Record::Call(call) => (&call.id, call.at),
         Record::Report(report) => (&report.id, report.at),
@@ -33,10 +42,7 @@ pub(crate) fn refusal(record: &Record, oldest: i64, now: i64) -> Option<String> 
     if at.as_second() > now + AHEAD {
         return Some(format!("at ({at}) is in the future"));
     }
-    match record {
-        Record::Call(call) => of_call(call),
-        Record::Report(report) => of_report(report),
-    }
+    None
 }
 
 fn of_call(call: &Call) -> Option<String> {

@@ -255,7 +255,7 @@ impl Writer {
     /// Takes a record of our own.
     fn own(&mut self, record: Record) {
         let now = self.now().as_second();
-        if let Some(why) = judge::refusal(&record, self.floors.rows, now) {
+        if let Some(why) = judge::misplaced(&record, self.floors.rows, now) {
             tracing::warn!(why, "a record of our own is not accounted for");
             self.shared.refused.fetch_add(1, Ordering::Relaxed);
             return;

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use cockpit_model::usage::Dimension;
-use cockpit_model::{CallSource, Record, ReportKind, Usd};
-use cockpit_store::ledger::{Ack, UsageQuery};
+use cockpit_model::{CallSource, Outcome, Record, ReportKind, Usd};
+use cockpit_store::Ledger;
+use cockpit_store::ledger::{Ack, Options, UsageQuery};
 
 use crate::given::{self, Clock, DAY, HOUR, NOON, at, everything, ingest};
 
@@ -194,4 +195,58 @@ fn what_cannot_be_accounted_for_is_refused_one_by_one() {
     let own = newest.iter().find(|call| call.id == "own").unwrap();
     assert_eq!(own.user, Some("é".repeat(128)));
     assert_eq!(own.latency_ms, None);
+}
+
+#[test]
+fn a_call_of_our_own_that_found_nobody_to_ask_is_accounted_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::new();
+    let path = folder.path().join("ledger.db");
+    let (ledger, _) = given::open(&path, &clock);
+    let nobody = |id: &str| {
+        let mut call = given::call(id, NOON);
+        call.source = CallSource::Gateway;
+        call.provider.clear();
+        call.target.clear();
+        call.outcome = Outcome::Error;
+        call.error = Some("caller_unknown_model".to_owned());
+        call.attempts = 0;
+        call
+    };
+    let mut unnamed = nobody("unnamed");
+    unnamed.model.clear();
+    ledger.record(nobody("own"));
+    ledger.record(unnamed.clone());
+    // Whoever reports one has to say who was asked.
+    let [Ack::Refused(why)] = &ingest(&ledger, [nobody("reported")])[..] else {
+        panic!("a reported call without a provider is taken");
+    };
+    assert!(why.contains("provider"), "{why}");
+    let found = ledger.calls(&everything()).unwrap();
+    assert_eq!(found.len(), 2);
+    assert!(found.contains(&nobody("own")) && found.contains(&unnamed));
+
+    // Counted one by one, and from the rollups after the next start.
+    drop(ledger);
+    for exact_up_to in [10_000, 0] {
+        let options = Options {
+            exact_up_to,
+            ..clock.options()
+        };
+        let (ledger, _) = Ledger::open_with(&path, options).unwrap();
+        for by in [Dimension::Provider, Dimension::Model] {
+            let query = UsageQuery {
+                from: at(NOON - HOUR),
+                to: at(NOON + HOUR),
+                step: None,
+                group_by: Some(by),
+            };
+            let groups = ledger.usage(&query, clock.now()).unwrap().groups;
+            let told: Vec<_> = groups
+                .iter()
+                .map(|group| (group.key.as_deref(), group.totals.errors))
+                .collect();
+            assert_eq!(told, [(None, 2)], "{by:?}");
+        }
+    }
 }

@@ -65,7 +65,8 @@ pub(super) fn groups<S: Rolled>(
         .into_iter()
         .map(|(value, tally)| Group {
             key: match value {
-                Value::Text(text) => Some(text.to_string()),
+                // Whoever was refused before somebody could be asked has no provider and no target.
+                Value::Text(text) => (!text.is_empty()).then(|| text.to_string()),
                 Value::None | Value::Rest => None,
             },
             rest: false,
