@@ -77,6 +77,8 @@ struct Usage<'a> {
     #[serde(borrow, default)]
     completion_tokens: Scalar<'a>,
     #[serde(borrow, default)]
+    total_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
     prompt_tokens_details: Object<InputDetails<'a>>,
     /// DeepSeek's name for `prompt_tokens_details.cached_tokens`.
     #[serde(borrow, default)]
@@ -105,10 +107,22 @@ impl InputDetails<'_> {
 }
 
 impl Usage<'_> {
+    /// All output. xAI and Gemini count thoughts beside `completion_tokens`, and only in the total.
+    fn output(&self) -> Option<u64> {
+        let (total, prompt) = (self.total_tokens.count(), self.prompt_tokens.count());
+        let beyond = total
+            .zip(prompt)
+            .map(|(total, prompt)| total.saturating_sub(prompt));
+        // Of embeddings, which have no output, nothing is left over.
+        self.completion_tokens
+            .count()
+            .max(beyond.filter(|beyond| *beyond > 0))
+    }
+
     /// Some tell it with each chunk, then the last one counts.
     fn tell(&self, reading: &mut Reading) {
         reading.input_tokens = self.prompt_tokens.count().or(reading.input_tokens);
-        reading.output_tokens = self.completion_tokens.count().or(reading.output_tokens);
+        reading.output_tokens = self.output().or(reading.output_tokens);
         reading.cached_read = self.prompt_cache_hit_tokens.count().or(reading.cached_read);
         if let Object(Some(details)) = &self.prompt_tokens_details {
             details.tell(reading);

@@ -230,6 +230,39 @@ fn usage_comes_in_other_places() {
 }
 
 #[test]
+fn thoughts_that_are_counted_beside_the_completion_are_output() {
+    let output = |usage: &str| {
+        let chat = format!(
+            r#"{{"choices":[{{"message":{{"content":"a"}},"finish_reason":"stop"}}],"usage":{{{usage}}}}}"#
+        );
+        let last = format!(r#"{{"choices":[],"usage":{{{usage}}}}}"#);
+        let whole = whole(Dialect::OpenAiChat, &chat).output_tokens;
+        let streamed = stream(Dialect::OpenAiChat, &sse(&[HELLO, STOP, &last, DONE])).output_tokens;
+        assert_eq!(whole, streamed, "{usage}");
+        whole
+    };
+    // xAI: 386 thoughts and one word.
+    let thought = r#""prompt_tokens":12,"completion_tokens":1,"total_tokens":399,"completion_tokens_details":{"reasoning_tokens":386}"#;
+    assert_eq!(output(thought), Some(387));
+    for (usage, expected) in [
+        (
+            r#""prompt_tokens":12,"completion_tokens":40,"total_tokens":52"#,
+            Some(40),
+        ),
+        // A total that cannot be.
+        (
+            r#""prompt_tokens":12,"completion_tokens":40,"total_tokens":3"#,
+            Some(40),
+        ),
+        (r#""completion_tokens":40,"total_tokens":52"#, Some(40)),
+        (r#""prompt_tokens":12,"total_tokens":52"#, Some(40)),
+        (r#""prompt_tokens":12,"total_tokens":12"#, None),
+    ] {
+        assert_eq!(output(usage), expected, "{usage}");
+    }
+}
+
+#[test]
 fn a_stream_that_is_cut_is_not_complete() {
     for (dialect, cut) in [
         (Dialect::OpenAiChat, sse(&[ROLE, HELLO])),
