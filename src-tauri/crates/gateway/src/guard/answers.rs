@@ -19,11 +19,7 @@ pub(crate) fn judge(
     if reading.error.is_some() {
         return Some("provider_error");
     }
-    // Who runs out of tokens, or is stopped by a filter, may have nothing to say.
-    let ended_well = !matches!(
-        reading.finish_reason.as_deref(),
-        Some("length" | "max_tokens" | "content_filter" | "refusal" | "load" | "unload")
-    );
+    let ended_well = !reading.finish_reason.as_deref().is_some_and(is_cut);
     if !reading.saw_content
         && !reading.tool_calls
         && ended_well
@@ -36,6 +32,25 @@ pub(crate) fn judge(
         return Some("provider_schema_mismatch");
     }
     None
+}
+
+/// Who runs out of tokens, is stopped by a filter, or has only begun (OpenAI's work in the background), may have
+/// nothing to say, and half of a JSON is none.
+fn is_cut(finish_reason: &str) -> bool {
+    matches!(
+        finish_reason,
+        "length"
+            | "max_tokens"
+            | "max_output_tokens"
+            | "model_context_window_exceeded"
+            | "pause_turn"
+            | "content_filter"
+            | "refusal"
+            | "load"
+            | "unload"
+            | "queued"
+            | "in_progress"
+    )
 }
 
 /// Whether an answer has to say something: the continuation of a text may well be nothing.
@@ -158,6 +173,55 @@ mod tests {
             None,
             "the caller's limit cut it"
         );
+    }
+
+    #[test]
+    fn a_response_may_be_cut_or_only_begun() {
+        let responses = Dialect::OpenAiResponses;
+        let asked = json!({"model": "m", "input": "hi", "text": {"format": {"type": "json_schema", "name": "a",
+            "schema": {"type": "object"}}}});
+        let said = |status: &str, why: Option<&str>, text: Option<&str>| {
+            let output = text.map(|text| {
+                json!({"type": "message", "content": [{"type": "output_text", "text": text}]})
+            });
+            json!({"object": "response", "status": status, "incomplete_details": why.map(|why| json!({"reason": why})),
+                "output": output.as_slice()})
+            .to_string()
+        };
+        for (answer, expected) in [
+            (said("queued", None, None), None),
+            (said("in_progress", None, None), None),
+            (said("completed", None, None), Some("provider_empty_answer")),
+            (said("completed", None, Some("{}")), None),
+            (
+                said("completed", None, Some("{\"a\": ")),
+                Some("provider_schema_mismatch"),
+            ),
+            (
+                said("incomplete", Some("max_output_tokens"), Some("{\"a\": ")),
+                None,
+            ),
+            (said("incomplete", Some("max_output_tokens"), None), None),
+            (said("incomplete", Some("content_filter"), None), None),
+        ] {
+            assert_eq!(judged(responses, &asked, &answer), expected, "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_message_may_be_cut() {
+        let messages = Dialect::AnthropicMessages;
+        let asked =
+            json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+        for (stop, expected) in [
+            ("end_turn", Some("provider_empty_answer")),
+            ("max_tokens", None),
+            ("model_context_window_exceeded", None),
+            ("pause_turn", None),
+        ] {
+            let answer = json!({"type": "message", "stop_reason": stop, "content": []}).to_string();
+            assert_eq!(judged(messages, &asked, &answer), expected, "{stop}");
+        }
     }
 
     #[test]

@@ -106,6 +106,10 @@ pub(super) fn read(
         if !response.output.is_empty() {
             reading.told_content();
         }
+        // Work in the background has only begun. In a stream it is the end that counts.
+        if matches!(response.status.text(), Some("queued" | "in_progress")) {
+            reading.told_finish(&response.status);
+        }
         response.tell(reading);
         return Ok(());
     }
