@@ -1,5 +1,7 @@
 //! A call on its way: what is known of it so far, and the promise that it is written down exactly once.
 
+mod vain;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use cockpit_model::{Call, Outcome, Usd};
 use cockpit_resilience::breaker;
 use tokio::time::Instant;
 
+pub(crate) use self::vain::Used;
+use self::vain::{Vain, estimated, written};
 use crate::Shared;
 use crate::cache::Kept;
 use crate::force::Provider;
@@ -32,6 +36,12 @@ pub(crate) struct Flight {
     place: Option<Place>,
     /// Who was asked last.
     provider: Option<Arc<Provider>>,
+    /// Whether that one may still be at work.
+    at_work: bool,
+    /// What was used before, in vain.
+    vain: Vain,
+    /// Of what was written to the provider's cache, what stays there for an hour.
+    written_1h: u64,
     /// What it was expected to use.
     expected: Expected,
     /// Whether an answer has begun to reach the caller.
@@ -47,9 +57,6 @@ pub(crate) struct Expected {
     pub(crate) input: u64,
     pub(crate) output: u64,
 }
-
-/// What a price's version ends in where the tokens are an estimate.
-const ESTIMATED: &str = "+estimated";
 
 /// How an attempt ended, for its target's breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +79,9 @@ impl Flight {
             held: None,
             place: None,
             provider: None,
+            at_work: false,
+            vain: Vain::default(),
+            written_1h: 0,
             expected: Expected::default(),
             begun: false,
             pieces: None,
@@ -121,7 +131,9 @@ impl Flight {
     ) {
         self.permit = Some((target.clone(), permit));
         self.provider = Some(Arc::clone(provider));
+        self.at_work = true;
         if let Some(call) = self.call() {
+            call.finish_reason = None;
             call.provider.clone_from(&target.provider);
             call.model.clone_from(&target.model);
             call.target = target.to_string();
@@ -141,6 +153,36 @@ impl Flight {
             Blame::Other => breaker::Outcome::Neutral,
         };
         self.shared.breakers.report(&target, permit, outcome);
+    }
+
+    /// Whoever is asked has ended without a good answer: what it used is paid for all the same.
+    pub(crate) fn in_vain(&mut self, used: &Used) {
+        self.at_work = false;
+        let Some(provider) = self.provider.clone() else {
+            return;
+        };
+        let prices = &self.shared.prices;
+        match used {
+            Used::Nothing => {}
+            Used::Told(reading) => {
+                let price = prices.price(&provider, reading, self.model());
+                let tokens = reading.tokens().unwrap_or_default();
+                self.vain.told(reading);
+                self.vain.charge(&tokens, price);
+                if let Some(call) = self.call() {
+                    call.finish_reason.clone_from(&reading.finish_reason);
+                }
+            }
+            Used::Untold => {
+                let tokens = Tokens {
+                    input: self.expected.input,
+                    output: self.expected.output,
+                    ..Tokens::default()
+                };
+                let price = prices.cost(&provider, self.model(), None, &tokens);
+                self.vain.charge(&tokens, price.map(estimated));
+            }
+        }
     }
 
     /// The first piece of the answer is here.
@@ -176,11 +218,12 @@ impl Flight {
         } else {
             None
         };
+        self.written_1h = reading.cache_write_1h.unwrap_or(0);
         if let Some(call) = self.call() {
             call.input_tokens = reading.input_tokens;
             call.output_tokens = output;
             call.cached_input_tokens = reading.cached_read;
-            call.cache_write_tokens = reading.cache_write;
+            call.cache_write_tokens = written(reading);
             call.finish_reason.clone_from(&reading.finish_reason);
             if let Some((cost, version)) = price {
                 call.cost_usd = Some(cost);
@@ -189,11 +232,11 @@ impl Flight {
         }
     }
 
-    /// What to settle with. Where a provider worked and did not tell, that is an estimate; a price that rests on one
+    /// What to settle the last attempt with. Where a provider worked and did not tell, that is an estimate; a price that rests on one
     /// says so in its version. Tokens that were not told stay unknown.
     fn settlement(&self, call: &mut Call) -> (u64, Usd) {
         let told = call.input_tokens.is_some() && call.output_tokens.is_some();
-        let worked = self.begun || call.outcome == Outcome::Cancelled;
+        let worked = self.begun || self.at_work && call.outcome == Outcome::Cancelled;
         let input = call.input_tokens.unwrap_or(0);
         let output = call.output_tokens.unwrap_or(0);
         if told || call.cost_usd.is_some() || call.attempts == 0 || !worked {
@@ -209,21 +252,19 @@ impl Flight {
             input,
             output,
             cached_read: call.cached_input_tokens.unwrap_or(0),
-            cache_write: call.cache_write_tokens.unwrap_or(0),
-            ..Tokens::default()
+            cache_write: call
+                .cache_write_tokens
+                .unwrap_or(0)
+                .saturating_sub(self.written_1h),
+            cache_write_1h: self.written_1h,
         };
         let priced = self.provider.as_deref().and_then(|provider| {
             let prices = &self.shared.prices;
             prices.cost(provider, &call.model, None, &tokens)
         });
-        if let Some((cost, version)) = priced {
+        if let Some((cost, version)) = priced.map(estimated) {
             call.cost_usd = Some(cost);
-            // What costs nothing costs nothing however much it is.
-            call.price_version = Some(if cost == Usd::ZERO {
-                version
-            } else {
-                format!("{version}{ESTIMATED}")
-            });
+            call.price_version = Some(version);
         }
         let tokens = input.saturating_add(output);
         (tokens, call.cost_usd.unwrap_or(Usd::ZERO))
@@ -263,7 +304,11 @@ impl Flight {
         call.status = status;
         call.error = code.map(str::to_owned);
         call.latency_ms = Some(millis(self.started.elapsed()));
-        let (tokens, cost) = self.settlement(&mut call);
+        let (mut tokens, mut cost) = self.settlement(&mut call);
+        let vain = std::mem::take(&mut self.vain);
+        tokens = tokens.saturating_add(vain.tokens);
+        cost += vain.cost.unwrap_or(Usd::ZERO);
+        vain.add_to(&mut call);
         if let Some(held) = self.held.take() {
             held.settle(tokens, cost);
         }

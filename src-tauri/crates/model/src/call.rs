@@ -51,7 +51,8 @@ pub struct Call {
     pub key: Option<String>,
     /// Free labels.
     pub tags: Vec<String>,
-    /// All input, cached tokens included.
+    /// All input, cached tokens included. Like the other counts and the cost, over all who were asked for it: also what
+    /// those used whose answer was no good.
     pub input_tokens: Option<u64>,
     /// All output, reasoning included.
     pub output_tokens: Option<u64>,
@@ -77,8 +78,8 @@ pub struct Call {
     pub cache_hit: bool,
     /// What it cost; null where the price is not known.
     pub cost_usd: Option<Usd>,
-    /// The price table that said so; it ends in `+estimated` where the caller left before the provider told what it
-    /// used.
+    /// The price table that said so; it ends in `+estimated` where the provider worked and did not tell what it used: its
+    /// caller left before, or its time was up.
     pub price_version: Option<String>,
 }
 

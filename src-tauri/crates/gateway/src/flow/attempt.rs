@@ -15,7 +15,7 @@ use super::answer::{Answer, Head};
 use super::attempts::Attempts;
 use super::bodies::{Gathering, gather};
 use crate::body::Sending;
-use crate::flight::Blame;
+use crate::flight::{Blame, Used};
 use crate::force::Provider;
 use crate::memory::Share;
 use crate::relay::{Beginning, Relay};
@@ -32,6 +32,7 @@ pub(super) struct Attempted {
     pub(super) end: AttemptEnd,
     pub(super) code: &'static str,
     pub(super) blame: Blame,
+    pub(super) used: Used,
     /// What can be handed on when nobody does better.
     pub(super) answer: Option<Answer>,
 }
@@ -92,7 +93,7 @@ impl Attempts<'_> {
         )
         .await
         {
-            Err(_) => return Err(late(None)),
+            Err(_) => return Err(late()),
             Ok(Err(error)) => {
                 tracing::debug!(%target, error = %chain_of(&error), "no answer");
                 return Err(unreachable_target());
@@ -154,15 +155,18 @@ impl Attempts<'_> {
                 },
                 code: "provider_stream_error",
                 blame: Blame::Target(None),
+                // Handed on, it tells that itself.
+                used: Used::Nothing,
                 answer: Some(answer),
             }),
             Beginning::Broken => Err(Attempted {
                 end: AttemptEnd::Network,
                 code: "provider_stream_broken",
                 blame: Blame::Target(None),
+                used: Used::Nothing,
                 answer: None,
             }),
-            Beginning::Late => Err(late(None)),
+            Beginning::Late => Err(late()),
         }
     }
 
@@ -183,12 +187,13 @@ impl Attempts<'_> {
         .await
         {
             Ok(gathered) => gathered,
-            Err(Gathering::Late) => return Err(late(None)),
+            Err(Gathering::Late) => return Err(late()),
             Err(Gathering::Broken) => {
                 return Err(Attempted {
                     end: AttemptEnd::InvalidAnswer,
                     code: "provider_answer_cut",
                     blame: Blame::Target(None),
+                    used: Used::Untold,
                     answer: None,
                 });
             }
@@ -215,6 +220,7 @@ impl Attempts<'_> {
             end: AttemptEnd::InvalidAnswer,
             code,
             blame: Blame::Target(None),
+            used: Used::of(reading),
             answer: Some(Answer::Whole(head, bytes)),
         })
     }
@@ -233,16 +239,19 @@ fn unreachable_target() -> Attempted {
         end: AttemptEnd::Network,
         code: "provider_unreachable",
         blame: Blame::Target(None),
+        used: Used::Nothing,
         answer: None,
     }
 }
 
-fn late(answer: Option<Answer>) -> Attempted {
+/// It may have been at work all the time.
+fn late() -> Attempted {
     Attempted {
         end: AttemptEnd::Timeout,
         code: "provider_timeout",
         blame: Blame::Target(None),
-        answer,
+        used: Used::Untold,
+        answer: None,
     }
 }
 
@@ -288,6 +297,7 @@ async fn refused(mut head: Head, incoming: Incoming, deadline: Instant, share: S
         },
         code,
         blame,
+        used: Used::Nothing,
         answer,
     }
 }

@@ -91,6 +91,7 @@ impl Attempts<'_> {
                         }
                         Err(attempted) => {
                             flight.attempt_ended(attempted.blame, attempted.code);
+                            flight.in_vain(&attempted.used);
                             plan.ended(attempted.end, origin.elapsed(), rand::random());
                             last = Some(attempted);
                         }
@@ -182,7 +183,7 @@ impl Attempts<'_> {
             .retry_after(retry_after.or(Some(Duration::from_secs(1)))));
         };
         if let Some(answer) = last.answer {
-            // What the provider itself says is the best answer there is.
+            // What the provider itself says is the best answer there is; what it used is taken note of already.
             return Ok(self.sent(flight, answer, None, Some(last.code), None));
         }
         let target = flight
