@@ -1,4 +1,4 @@
-//! Whom a name means, and how far a request goes: the same from the first request on, three attempts, one deadline.
+//! Whom a name means, and how far a request goes: the same from the first request on, three attempts, each in its own time.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -71,10 +71,11 @@ async fn a_model_that_came_meanwhile_is_found() {
 }
 
 #[tokio::test]
-async fn three_requests_go_upstream_at_most_and_none_after_the_deadline() {
+async fn three_requests_go_upstream_at_most_and_each_has_its_own_time() {
     let doubles = Doubles::start().await;
     let mut providers = doubles.providers();
-    // Whoever is first says how long all of it may take, however patient the others are.
+    // Whoever is asked instead is not shown the caller's key.
+    providers[0].api_key = Some(SecretPlace::Env("VENDOR".to_owned()));
     let mut hurried = provider(
         "hurried",
         ProviderKind::OpenAi,
@@ -82,9 +83,12 @@ async fn three_requests_go_upstream_at_most_and_none_after_the_deadline() {
     );
     hurried.timeout = Duration::from_secs(2);
     hurried.first_byte_timeout = Duration::from_millis(200);
+    providers.push(hurried.clone());
+    // An answer that is not streamed has no first byte to wait for.
+    hurried.name = "brief".to_owned();
+    hurried.timeout = Duration::from_millis(300);
+    hurried.first_byte_timeout = PATIENCE;
     providers.push(hurried);
-    providers[0].timeout = Duration::from_secs(3600);
-    providers[0].first_byte_timeout = Duration::from_secs(3600);
     let routes = vec![
         route(
             "failing",
@@ -95,7 +99,15 @@ async fn three_requests_go_upstream_at_most_and_none_after_the_deadline() {
                 "openai/d!500",
             ],
         ),
-        route("hanging", &["hurried/gpt-4o!hang", "openai/gpt-4o!hang"]),
+        route(
+            "hanging",
+            &[
+                "openai/gpt-4o!500",
+                "hurried/gpt-4o!hang",
+                "brief/gpt-4o!hang",
+            ],
+        ),
+        route("spared", &["brief/gpt-4o!hang", "openai/gpt-4o"]),
     ];
     let rig = Rig::new(spec(providers, routes)).await;
     let answer = rig.post("/v1/chat/completions", &chat("failing")).await;
@@ -103,13 +115,20 @@ async fn three_requests_go_upstream_at_most_and_none_after_the_deadline() {
     let call = rig.call().await;
     assert_eq!((call.attempts, call.target.as_str()), (3, "openai/c!500"));
 
-    let hanging = streamed(chat("hanging"));
-    let answer = rig.post("/v1/chat/completions", &hanging).await;
-    assert_eq!(answer.status(), 504);
-    let call = rig.call().await;
-    assert_eq!(call.error.as_deref(), Some("provider_timeout"));
-    assert_eq!(
-        call.target, "openai/gpt-4o!hang",
-        "cut by the first one's patience"
-    );
+    for hanging in [chat("hanging"), streamed(chat("hanging"))] {
+        let answer = rig.post("/v1/chat/completions", &hanging).await;
+        assert_eq!(answer.status(), 504);
+        let call = rig.call().await;
+        assert_eq!(call.error.as_deref(), Some("provider_timeout"));
+        assert_eq!(
+            (call.target.as_str(), call.attempts),
+            ("brief/gpt-4o!hang", 3),
+            "each is cut by its own patience"
+        );
+    }
+
+    // Whoever hangs takes no time from the next.
+    let answer = rig.post("/v1/chat/completions", &chat("spared")).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(header(&answer, "x-cockpit-target"), Some("openai/gpt-4o"));
 }

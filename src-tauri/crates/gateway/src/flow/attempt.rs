@@ -38,7 +38,7 @@ pub(super) struct Attempted {
 }
 
 impl Attempts<'_> {
-    /// Asks one target.
+    /// Asks one target, which may take as long as its provider may, and no longer than until `deadline`.
     pub(super) async fn attempt(
         &self,
         target: &Target,
@@ -47,6 +47,7 @@ impl Attempts<'_> {
         deadline: Instant,
     ) -> Result<(Answer, Option<Reading>), Attempted> {
         let dialect = self.request.dialect;
+        let deadline = deadline.min(Instant::now() + provider.spec.timeout);
         // The caller's own key goes to whom the caller meant, and to nobody whom we chose instead.
         let meant = provider.spec.kind == self.request.protocol.home() || self.chain.named;
         let ours = self.request.caller.key.is_some() || elsewhere || !meant;

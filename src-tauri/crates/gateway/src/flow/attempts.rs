@@ -34,16 +34,27 @@ pub(super) struct Attempts<'a> {
     pub(super) paid: bool,
 }
 
+/// A target that cannot be asked now.
+struct Unusable {
+    index: usize,
+    /// Perhaps after this.
+    retry_after: Option<Duration>,
+    why: String,
+}
+
 impl Attempts<'_> {
     pub(super) async fn run(self, flight: &mut Flight) -> Result<Sent, Refusal> {
         let shared = &self.request.shared;
         let targets = &self.chain.targets;
         let origin = self.request.started;
-        let whole = targets
-            .first()
-            .map_or(Duration::ZERO, |(_, one)| one.spec.timeout);
+        let unusable = self.unusable();
+        let whole = self.patience(&unusable);
         let mut plan = Plan::new(retry::Settings::default(), targets.len(), whole);
-        let mut why_not = self.skip_unusable(&mut plan, origin);
+        let mut why_not = String::new();
+        for one in unusable {
+            plan.skip(one.index, one.retry_after, origin.elapsed());
+            why_not = one.why;
+        }
         let mut last: Option<Attempted> = None;
         loop {
             match plan.next(origin.elapsed()) {
@@ -101,6 +112,21 @@ impl Attempts<'_> {
         }
     }
 
+    /// How long all of it may take: as long as everybody together who can be asked, so that whoever hangs takes no time
+    /// from the next.
+    fn patience(&self, unusable: &[Unusable]) -> Duration {
+        let sum = |all: bool| {
+            let targets = self.chain.targets.iter().enumerate();
+            targets
+                .filter(|(index, _)| all || !unusable.iter().any(|one| one.index == *index))
+                .fold(Duration::ZERO, |sum, (_, (_, provider))| {
+                    sum.saturating_add(provider.spec.timeout)
+                })
+        };
+        // Where nobody can be asked, that is what is told, and no deadline.
+        sum(unusable.len() == self.chain.targets.len())
+    }
+
     fn sent(
         &self,
         flight: &mut Flight,
@@ -132,32 +158,33 @@ impl Attempts<'_> {
         }
     }
 
-    /// Passes over whoever cannot be asked now; says why of the last.
-    fn skip_unusable(&self, plan: &mut Plan, origin: Instant) -> String {
+    /// Whoever cannot be asked now.
+    fn unusable(&self) -> Vec<Unusable> {
         let shared = &self.request.shared;
-        let mut why = String::new();
+        let mut unusable = Vec::new();
         for (index, (target, provider)) in self.chain.targets.iter().enumerate() {
-            let now = origin.elapsed();
+            let mut pass_over = |retry_after, why| {
+                unusable.push(Unusable {
+                    index,
+                    retry_after,
+                    why,
+                });
+            };
+            let service = provider.spec.service.as_deref();
             if !self.paid && !provider.is_local() {
-                plan.skip(index, None, now);
-                why = format!("`{target}` costs money, and the budget is spent");
+                let why = format!("`{target}` costs money, and the budget is spent");
+                pass_over(None, why);
             } else if let ProviderKey::Unreadable(reason) = &provider.key {
-                plan.skip(index, None, now);
-                why = format!("`{target}` cannot be asked: {reason}");
-            } else if let Some(reason) = provider
-                .spec
-                .service
-                .as_deref()
-                .and_then(|service| shared.standing.down(service))
-            {
-                plan.skip(index, Some(Duration::from_secs(5)), now);
-                why = format!("`{target}` is down: {reason}");
+                pass_over(None, format!("`{target}` cannot be asked: {reason}"));
+            } else if let Some(reason) = service.and_then(|service| shared.standing.down(service)) {
+                let why = format!("`{target}` is down: {reason}");
+                pass_over(Some(Duration::from_secs(5)), why);
             } else if let Err(open) = shared.breakers.peek(target) {
-                plan.skip(index, Some(open.retry_after), now);
-                why = format!("`{target}`: {}", open.cause);
+                let why = format!("`{target}`: {}", open.cause);
+                pass_over(Some(open.retry_after), why);
             }
         }
-        why
+        unusable
     }
 
     fn failed(

@@ -10,7 +10,7 @@
 //!   a further target of the chain could use: with two targets and three attempts the first is asked twice and
 //!   the second once.
 //! - **The next target at once**, the same again after a backoff only when no other is left: 429; no answer in
-//!   time (a second time-out would eat up the deadline that the next target needs).
+//!   time (a second time-out would keep the caller waiting that a further target could serve).
 //! - **Only another target**: 401, 402, 403 (the key we hold for that provider is wrong or unpaid, which is no
 //!   fault of the caller); 404 (the provider does not have the model that the chain names); an answer that does
 //!   not hold.
