@@ -12,6 +12,9 @@ use tokio::time::Instant;
 /// More are not kept: callers name the models, so idle ones are forgotten first.
 const MOST: usize = 1000;
 
+/// What a call may take besides: its request is sent, its end is told.
+const SLACK: Duration = Duration::from_secs(30);
+
 /// Hears of a breaker that changed.
 pub(crate) type Listener = Box<dyn Fn(&Target, &Transition) + Send + Sync>;
 
@@ -51,17 +54,19 @@ impl Breakers {
             .map_or(Ok(()), |breaker| breaker.peek(now))
     }
 
-    pub(crate) fn try_acquire(&self, target: &Target) -> Result<Permit, Open> {
+    /// Asks for a call whose answer may take so long.
+    pub(crate) fn try_acquire(&self, target: &Target, timeout: Duration) -> Result<Permit, Open> {
         let now = self.now();
+        let longest = timeout.saturating_add(SLACK);
         let mut all = self.all();
         if let Some(breaker) = all.get_mut(target) {
-            return breaker.try_acquire(now);
+            return breaker.try_acquire(now, longest);
         }
         if all.len() >= MOST {
             all.retain(|_, breaker| !breaker.is_idle(now));
         }
         let mut breaker = Breaker::new(self.settings, now);
-        let permit = breaker.try_acquire(now);
+        let permit = breaker.try_acquire(now, longest);
         if all.len() < MOST {
             all.insert(target.clone(), breaker);
         }

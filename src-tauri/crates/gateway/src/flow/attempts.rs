@@ -79,7 +79,8 @@ impl Attempts<'_> {
                         }
                         None => None,
                     };
-                    let permit = match shared.breakers.try_acquire(target) {
+                    let longest = provider.spec.timeout;
+                    let permit = match shared.breakers.try_acquire(target, longest) {
                         Ok(permit) => permit,
                         Err(open) => {
                             why_not = format!("`{target}`: {}", open.cause);

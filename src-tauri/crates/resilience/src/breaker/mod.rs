@@ -10,7 +10,7 @@
 //! **Generations.** Every transition, and every probe, begins a new generation. A [`Permit`] carries the
 //! generation it was given in, and what is reported for an older one is ignored: the calls that were under
 //! way when the breaker opened say nothing about the time after. A probe that is never reported (its task was
-//! dropped) holds its place for [`Settings::probe_deadline`], then the next caller is the probe.
+//! dropped) holds its place for as long as it said that it may take, then the next caller is the probe.
 //!
 //! One caller at a time: put it behind a mutex. It never waits, and its memory is constant.
 
@@ -44,13 +44,10 @@ pub struct Settings {
     pub open_for: Duration,
     /// Every failed probe doubles that, up to this.
     pub open_for_max: Duration,
-    /// How long a probe may go unreported before another caller takes its place. Longer than a call may
-    /// take.
-    pub probe_deadline: Duration,
 }
 
 impl Default for Settings {
-    /// 50 % of at least 10 calls in 60 s, or 5 in a row; open for 30 s, doubling to 5 min; a probe has 130 s.
+    /// 50 % of at least 10 calls in 60 s, or 5 in a row; open for 30 s, doubling to 5 min.
     fn default() -> Self {
         Self {
             window: Duration::from_secs(60),
@@ -59,7 +56,6 @@ impl Default for Settings {
             failures_in_a_row: 5,
             open_for: Duration::from_secs(30),
             open_for_max: Duration::from_secs(300),
-            probe_deadline: Duration::from_secs(130),
         }
     }
 }
@@ -281,16 +277,18 @@ impl Breaker {
         })
     }
 
-    /// Asks for one call. Of a half-open breaker exactly one caller gets a permit, the probe's.
+    /// Asks for one call, which ends within `longest`. Of a half-open breaker exactly one caller gets a permit, the
+    /// probe's: nobody else is let through as long as it may take, else a slow target's success would always come too
+    /// late to close the breaker.
     ///
     /// # Errors
     /// When no call passes now.
-    pub fn try_acquire(&mut self, now: Duration) -> Result<Permit, Open> {
+    pub fn try_acquire(&mut self, now: Duration, longest: Duration) -> Result<Permit, Open> {
         self.peek(now)?;
         let probe = if let Phase::Open { probe_until, .. } = &mut self.phase {
             // A probe that comes back after its place was given away must decide nothing.
             self.generation += 1;
-            *probe_until = Some(now.saturating_add(self.settings.probe_deadline));
+            *probe_until = Some(now.saturating_add(longest));
             true
         } else {
             false

@@ -3,6 +3,8 @@ use super::*;
 use proptest::prelude::*;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
+/// What the calls of these tests may take.
+const LONGEST: Duration = Duration::from_secs(130);
 const FAILED: Outcome = Outcome::Failure {
     code: "provider_timeout",
     retry_after: None,
@@ -14,7 +16,7 @@ fn standard() -> Breaker {
 
 /// One whole call at one moment.
 fn call(breaker: &mut Breaker, outcome: Outcome, now: Duration) -> Option<Transition> {
-    let permit = breaker.try_acquire(now).unwrap();
+    let permit = breaker.try_acquire(now, LONGEST).unwrap();
     breaker.report(permit, outcome, now)
 }
 
@@ -43,7 +45,7 @@ fn opens_after_five_in_a_row() {
         transition.cause.to_string(),
         "5 calls in a row failed: provider_timeout"
     );
-    let open = breaker.try_acquire(S(401)).unwrap_err();
+    let open = breaker.try_acquire(S(401), LONGEST).unwrap_err();
     assert_eq!(open.retry_after, S(29));
     assert_eq!(open.cause, transition.cause);
 }
@@ -76,18 +78,21 @@ fn forgets_what_is_older_than_the_window() {
 #[test]
 fn lets_exactly_one_probe_through() {
     let mut breaker = tripped(S(0));
-    assert!(breaker.try_acquire(S(29)).is_err());
+    assert!(breaker.try_acquire(S(29), LONGEST).is_err());
     assert_eq!(breaker.peek(S(30)), Ok(()));
     assert_eq!(breaker.view(S(30)).state, State::HalfOpen);
-    let probe = breaker.try_acquire(S(30)).unwrap();
+    let probe = breaker.try_acquire(S(30), LONGEST).unwrap();
     assert!(probe.is_probe());
-    assert_eq!(breaker.try_acquire(S(30)).unwrap_err().retry_after, S(1));
+    assert_eq!(
+        breaker.try_acquire(S(30), LONGEST).unwrap_err().retry_after,
+        S(1)
+    );
     let transition = breaker.report(probe, Outcome::Success, S(31)).unwrap();
     assert_eq!(
         (transition.from, transition.to),
         (State::HalfOpen, State::Closed)
     );
-    assert!(!breaker.try_acquire(S(31)).unwrap().is_probe());
+    assert!(!breaker.try_acquire(S(31), LONGEST).unwrap().is_probe());
 }
 
 #[test]
@@ -117,29 +122,42 @@ fn what_says_nothing_of_the_target_counts_nothing_and_gives_the_place_back() {
     assert!(breaker.is_idle(S(0)));
     let mut breaker = tripped(S(0));
     assert_eq!(call(&mut breaker, Outcome::Neutral, S(30)), None);
-    assert!(breaker.try_acquire(S(30)).unwrap().is_probe());
+    assert!(breaker.try_acquire(S(30), LONGEST).unwrap().is_probe());
 }
 
 #[test]
 fn a_lost_probe_makes_room_and_decides_nothing_when_it_comes_back_late() {
     let mut breaker = tripped(S(0));
-    let lost = breaker.try_acquire(S(30)).unwrap();
-    assert!(breaker.try_acquire(S(159)).is_err());
-    let second = breaker.try_acquire(S(160)).unwrap();
+    let lost = breaker.try_acquire(S(30), LONGEST).unwrap();
+    assert!(breaker.try_acquire(S(159), LONGEST).is_err());
+    let second = breaker.try_acquire(S(160), LONGEST).unwrap();
     assert!(second.is_probe());
     assert_eq!(breaker.report(lost, Outcome::Neutral, S(161)), None);
     assert!(
-        breaker.try_acquire(S(161)).is_err(),
+        breaker.try_acquire(S(161), LONGEST).is_err(),
         "the second still has the place"
     );
     assert!(breaker.report(second, Outcome::Success, S(162)).is_some());
 }
 
 #[test]
+fn a_slow_probe_decides_however_many_ask_meanwhile() {
+    let mut breaker = tripped(S(0));
+    let hour = S(3600);
+    let probe = breaker.try_acquire(S(30), hour).unwrap();
+    for minute in 1..60 {
+        let asked = breaker.try_acquire(S(30 + 60 * minute), hour);
+        assert!(asked.is_err(), "minute {minute}");
+    }
+    let closed = breaker.report(probe, Outcome::Success, S(3629)).unwrap();
+    assert_eq!(closed.to, State::Closed);
+}
+
+#[test]
 fn calls_of_before_a_transition_are_ignored() {
     let mut breaker = standard();
     let before: Vec<_> = (0..64)
-        .map(|_| breaker.try_acquire(S(0)).unwrap())
+        .map(|_| breaker.try_acquire(S(0), LONGEST).unwrap())
         .collect();
     let transitions: Vec<_> = before
         .into_iter()
@@ -223,7 +241,7 @@ proptest! {
             let before = breaker.view(now);
             match op {
                 Op::Pass(seconds) => now += S(seconds),
-                Op::Acquire => match breaker.try_acquire(now) {
+                Op::Acquire => match breaker.try_acquire(now, LONGEST) {
                     Ok(permit) => {
                         prop_assert_ne!(before.state, State::Open);
                         prop_assert_eq!(permit.is_probe(), before.state == State::HalfOpen);
@@ -233,7 +251,7 @@ proptest! {
                                 && other.generation + 1 == permit.generation && now < *until
                         });
                         prop_assert_eq!(rivals.count(), 0);
-                        held.push((permit, now + S(130)));
+                        held.push((permit, now + LONGEST));
                     }
                     Err(open) => {
                         prop_assert_ne!(before.state, State::Closed);
@@ -270,7 +288,7 @@ proptest! {
         }
         // All permits are lost; still it is asked again in the end.
         drop(held);
-        prop_assert!(breaker.try_acquire(now + S(3600 + 130)).is_ok());
+        prop_assert!(breaker.try_acquire(now + S(3600) + LONGEST, LONGEST).is_ok());
     }
 
     /// A closed one, against the rule over the whole history.
