@@ -8,17 +8,21 @@
 
 mod common;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use cockpit_model::traffic::*;
 use common::*;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 #[tokio::test]
 async fn a_models_name_means_the_same_from_the_first_request_on() {
     let doubles = Doubles::start().await;
     // A vendor that takes connections and never says what it has: a moment is waited for it, and no longer.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut providers = doubles.providers();
     for vendor in &mut providers[..2] {
         vendor.api_key = Some(SecretPlace::Env("VENDOR".to_owned()));
@@ -68,6 +72,72 @@ async fn a_model_that_came_meanwhile_is_found() {
     tokio::time::timeout(PATIENCE, found)
         .await
         .expect("the new model is found long before the next look at all lists");
+}
+
+/// A vendor that has one model, and tells of each request to it whether it came with a key.
+async fn watchful(model: &'static str) -> (SocketAddr, mpsc::UnboundedReceiver<bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let tell = tell.clone();
+            tokio::spawn(async move {
+                let mut asked = Vec::new();
+                let is_whole = |asked: &[u8]| {
+                    asked.ends_with(b"}")
+                        || asked.starts_with(b"GET") && asked.ends_with(b"\r\n\r\n")
+                };
+                while !is_whole(&asked) {
+                    if stream.read_buf(&mut asked).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                let body = if asked.starts_with(b"GET") {
+                    json!({"data": [{"id": model}]})
+                } else {
+                    let text = String::from_utf8_lossy(&asked).to_lowercase();
+                    let _ = tell.send(text.contains("sk-callers-own"));
+                    json!({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]})
+                };
+                let body = body.to_string();
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\
+                     content-length: {length}\r\n\r\n{body}"
+                );
+                let _ = stream.write_all(answer.as_bytes()).await;
+            });
+        }
+    });
+    (address, told)
+}
+
+#[tokio::test]
+async fn a_callers_own_key_goes_only_to_whom_the_caller_meant() {
+    let (usual, mut by_usual) = watchful("common").await;
+    let (other, mut by_other) = watchful("rare").await;
+    let openai =
+        |name, address| provider(name, ProviderKind::OpenAi, format!("http://{address}/v1"));
+    let providers = vec![openai("usual", usual), openai("other", other)];
+    let routes = vec![route("first", &["other/rare"])];
+    let rig = Rig::new(spec(providers, routes)).await;
+    for (model, target, shown) in [
+        ("common", "usual/common", true),
+        ("other/rare", "other/rare", true),
+        ("first", "other/rare", true),
+        ("rare", "other/rare", false),
+    ] {
+        let answer = rig.post("/v1/chat/completions", &chat(model)).await;
+        assert_eq!(header(&answer, "x-cockpit-target"), Some(target), "{model}");
+        let told = if target.starts_with("usual") {
+            by_usual.recv().await
+        } else {
+            by_other.recv().await
+        };
+        assert_eq!(told, Some(shown), "{model}");
+    }
 }
 
 #[tokio::test]

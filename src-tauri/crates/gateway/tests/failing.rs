@@ -11,7 +11,7 @@ mod common;
 use std::time::Duration;
 
 use cockpit_model::Usd;
-use cockpit_model::traffic::{Budget, ProviderKind};
+use cockpit_model::traffic::{Budget, ProviderKind, SecretPlace};
 use cockpit_model::{BreakerState, Outcome, ReportKind};
 use common::*;
 use futures_util::StreamExt;
@@ -150,6 +150,35 @@ async fn a_target_that_fails_again_and_again_is_left_alone() {
             .status(),
         200
     );
+}
+
+#[tokio::test]
+async fn a_wrong_key_of_the_callers_own_shuts_a_provider_for_nobody() {
+    let openai = double("openai", &["--key", "sk-good"]).await;
+    let url = format!("http://{openai}/v1");
+    let open = provider("open", ProviderKind::OpenAi, url.clone());
+    // One that holds a key of its own, a wrong one, is of no use to anybody.
+    let mut closed = provider("closed", ProviderKind::OpenAi, url);
+    closed.api_key = Some(SecretPlace::Env("VENDOR".to_owned()));
+    let rig = Rig::new(spec(vec![open, closed], Vec::new())).await;
+    for model in ["open/gpt-4o", "closed/gpt-4o"] {
+        for _ in 0..5 {
+            let wrong = [("authorization", "Bearer sk-wrong")];
+            let answer = rig
+                .post_with("/v1/chat/completions", &chat(model), &wrong)
+                .await;
+            assert_eq!(answer.status(), 401, "{model}");
+            let call = rig.call().await;
+            assert_eq!(call.error.as_deref(), Some("provider_unauthorized"));
+        }
+    }
+    let good = [("authorization", "Bearer sk-good")];
+    for (model, status) in [("open/gpt-4o", 200), ("closed/gpt-4o", 503)] {
+        let answer = rig
+            .post_with("/v1/chat/completions", &chat(model), &good)
+            .await;
+        assert_eq!(answer.status(), status, "{model}");
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use super::attempts::Attempts;
 use super::bodies::{Gathering, gather};
 use crate::body::Sending;
 use crate::flight::{Blame, Used};
-use crate::force::Provider;
+use crate::force::{Provider, ProviderKey};
 use crate::memory::Share;
 use crate::relay::{Beginning, Relay};
 use crate::{guard, upstream};
@@ -48,9 +48,7 @@ impl Attempts<'_> {
     ) -> Result<(Answer, Option<Reading>), Attempted> {
         let dialect = self.request.dialect;
         let deadline = deadline.min(Instant::now() + provider.spec.timeout);
-        // The caller's own key goes to whom the caller meant, and to nobody whom we chose instead.
-        let meant = provider.spec.kind == self.request.protocol.home() || self.chain.named;
-        let ours = self.request.caller.key.is_some() || elsewhere || !meant;
+        let ours = self.request.caller.key.is_some() || elsewhere || !self.meant(provider);
         let inject = self.asked.streams(dialect)
             && dialect.wants_include_usage()
             && !self.asked.include_usage;
@@ -110,7 +108,13 @@ impl Attempts<'_> {
         };
         if !head.status.is_success() {
             let share = self.request.shared.memory.share();
-            return Err(refused(head, incoming, deadline, share).await);
+            let mut refused = refused(head, incoming, deadline, share).await;
+            // A key that the caller sent along says nothing of its provider: others have better ones.
+            let theirs = !ours && matches!(provider.key, ProviderKey::Callers);
+            if theirs && matches!(refused.code, "provider_unauthorized" | "provider_unpaid") {
+                refused.blame = Blame::Other;
+            }
+            return Err(refused);
         }
         if head.headers.contains_key(CONTENT_ENCODING) {
             // Compressed though nobody asked for it: it goes through unread.
@@ -123,6 +127,18 @@ impl Attempts<'_> {
                 .await;
         }
         self.whole(head, incoming, provider, deadline).await
+    }
+
+    /// Whether the caller meant this provider: its own key goes there, and to nobody whom we chose instead. Of a route
+    /// a person says who is first; of a model's name alone it is who would be asked without us.
+    fn meant(&self, provider: &Arc<Provider>) -> bool {
+        let protocol = self.request.protocol;
+        let usual = || {
+            let usual = self.request.force.for_protocol(protocol);
+            usual.is_some_and(|usual| Arc::ptr_eq(usual, provider))
+        };
+        let speaks_it = provider.spec.kind == protocol.home();
+        self.chain.named || speaks_it && (self.chain.route.is_some() || usual())
     }
 
     async fn stream(
