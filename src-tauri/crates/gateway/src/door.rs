@@ -88,6 +88,8 @@ pub(crate) async fn serve(
     closing.cancel();
     let finished = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(LAST_ANSWERS, finished).await.is_err() {
+        // Each call is written down as its connection goes: whoever waits for us may close the ledger then.
+        connections.shutdown().await;
         tracing::info!("answers that were still being written were cut");
     }
 }

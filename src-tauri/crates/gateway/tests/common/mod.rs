@@ -242,6 +242,11 @@ impl Rig {
             .expect("the gateway is there")
     }
 
+    /// A call that is written down already.
+    pub async fn written(&self) -> Option<Call> {
+        self.calls.lock().await.try_recv().ok()
+    }
+
     /// That nothing more was written down.
     pub async fn no_call(&self) {
         assert!(
