@@ -100,6 +100,28 @@ async fn an_equal_request_is_answered_from_memory() {
 }
 
 #[tokio::test]
+async fn who_is_limited_is_told_what_is_left_also_of_answers_from_memory() {
+    let doubles = Doubles::start().await;
+    let mut traffic = cached(&doubles);
+    traffic.limits.user.requests_per_minute = Some(2);
+    let rig = Rig::new(traffic).await;
+    let ada = [("x-cockpit-user", "ada")];
+    for (status, cache, left) in [
+        (200, Some("miss"), "1"),
+        (200, Some("hit"), "0"),
+        (429, None, "0"),
+    ] {
+        let answer = rig.post_with(CHAT, &chat("chat"), &ada).await;
+        assert_eq!(answer.status(), status);
+        assert_eq!(state(&answer).as_deref(), cache);
+        let remaining = header(&answer, "x-ratelimit-remaining-requests");
+        assert_eq!(remaining, Some(left), "{cache:?}");
+        answer.bytes().await.unwrap();
+        rig.call().await;
+    }
+}
+
+#[tokio::test]
 async fn a_stream_is_given_again_as_the_same_stream() {
     let doubles = Doubles::start().await;
     let rig = Rig::new(cached(&doubles)).await;

@@ -1,6 +1,7 @@
 //! What goes wrong upstream and at the caller's end: the right answer, the right record, nothing stuck.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     missing_docs,
     reason = "tests"
@@ -128,6 +129,8 @@ async fn a_target_that_fails_again_and_again_is_left_alone() {
             .unwrap()
             > 0
     );
+    assert_eq!(header(&answer, "x-cockpit-attempts"), Some("0"));
+    assert_eq!(header(&answer, "x-cockpit-target"), None, "nobody is asked");
     assert_eq!(code(answer).await, "provider_unavailable");
     let call = rig.call().await;
     assert_eq!(
@@ -252,6 +255,35 @@ async fn a_caller_that_goes_away_is_written_down_with_what_was_used() {
 }
 
 #[tokio::test]
+async fn what_is_cut_at_the_end_is_written_down_before_all_is_over() {
+    let openai = double("openai", &[]).await;
+    let url = format!("http://{openai}/v1");
+    let one = provider("openai", ProviderKind::OpenAi, url);
+    let rig = Rig::new(spec(vec![one], Vec::new())).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!(
+        "http://{}/v1/chat/completions",
+        listener.local_addr().unwrap()
+    );
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let gateway = rig.gateway.clone();
+    let serving = tokio::spawn(async move {
+        let stopped = async { drop(stopped.await) };
+        gateway.serve_at(listener, None, stopped).await;
+    });
+    let endless = streamed(chat("gpt-4o!endless")).to_string();
+    let asking = rig.client.post(url).bearer_auth("sk-callers-own");
+    let answer = asking.body(endless).send().await.unwrap();
+    // It is waited for its end, but nobody here waits for that.
+    tokio::time::pause();
+    stop.send(()).unwrap();
+    serving.await.unwrap();
+    let call = rig.written().await.expect("nothing is open any more");
+    assert_eq!(call.outcome, Outcome::Cancelled);
+    drop(answer);
+}
+
+#[tokio::test]
 async fn who_is_silent_or_absent_is_told_apart() {
     let doubles = Doubles::start().await;
     let mut providers = doubles.providers();
@@ -271,6 +303,8 @@ async fn who_is_silent_or_absent_is_told_apart() {
     assert_eq!(rig.call().await.error.as_deref(), Some("provider_timeout"));
     let answer = rig.post("/v1/chat/completions", &chat("gone/x")).await;
     assert_eq!(answer.status(), 502);
+    assert_eq!(header(&answer, "x-cockpit-attempts"), Some("3"));
+    assert_eq!(header(&answer, "x-cockpit-target"), Some("gone/x"));
     assert_eq!(code(answer).await, "provider_unreachable");
     assert_eq!(
         rig.call().await.attempts,
@@ -388,6 +422,40 @@ async fn a_burst_waits_for_its_turn() {
     for waiting in others.2.drain(..) {
         assert_eq!(waiting.await.status(), 200);
     }
+}
+
+#[tokio::test]
+async fn a_full_waiting_room_does_not_hide_what_the_provider_said() {
+    let openai = double("openai", &[]).await;
+    let mut one = provider(
+        "openai",
+        ProviderKind::OpenAi,
+        format!("http://{openai}/v1"),
+    );
+    one.queue = Some(cockpit_model::traffic::QueueSpec {
+        concurrency: 1,
+        waiting: 1,
+        max_wait: Duration::from_millis(1),
+    });
+    let rig = Rig::new(spec(vec![one], Vec::new())).await;
+    let patient = chat("gpt-4o!429,retry_after_s=2");
+    let asking = rig.post("/v1/chat/completions", &patient);
+    let meanwhile = async {
+        // It was told to come again; while it waits, somebody else has the only place.
+        while rig.gateway.breakers().iter().all(|one| one.failed == 0) {
+            tokio::task::yield_now().await;
+        }
+        rig.post("/v1/chat/completions", &streamed(chat("gpt-4o!endless")))
+            .await
+    };
+    let (answer, holds) = tokio::join!(asking, meanwhile);
+    assert_eq!(holds.status(), 200);
+    assert_eq!(answer.status(), 429);
+    assert_eq!(header(&answer, "retry-after"), Some("2"));
+    assert_eq!(code(answer).await, "rate_limit_exceeded");
+    let call = rig.call().await;
+    assert_eq!(call.error.as_deref(), Some("provider_rate_limited"));
+    assert_eq!(call.attempts, 1);
 }
 
 #[tokio::test]

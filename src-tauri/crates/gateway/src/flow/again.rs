@@ -73,7 +73,6 @@ pub(super) fn give(flight: &mut Flight, kept: &Kept) -> Sent {
     };
     Sent {
         answer: Answer::Whole(head, kept.body.clone()),
-        attempts: 0,
         target: Some((kept.target.clone(), false)),
         limits: HeaderMap::new(),
         code: None,

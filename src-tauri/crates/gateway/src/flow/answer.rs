@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use cockpit_metering::wire::Reading;
-use cockpit_model::Outcome;
 use cockpit_model::traffic::Target;
+use cockpit_model::{Call, Outcome};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
@@ -29,7 +29,7 @@ pub(super) struct Head {
 /// An answer with all that is said about it.
 pub(super) struct Sent {
     pub(super) answer: Answer,
-    pub(super) attempts: u32,
+    /// Who gave it, and whether that is a fallback; none: nobody was asked.
     pub(super) target: Option<(Target, bool)>,
     pub(super) limits: HeaderMap,
     /// The error it is written down as, of one that is handed on for want of a better.
@@ -48,6 +48,10 @@ impl Sent {
             flight.begins();
         }
         let asked_cache = self.cache.is_some();
+        let mut said = HeaderMap::new();
+        if let Some(call) = flight.call() {
+            name_target(&mut said, call);
+        }
         let tap = self.target.as_ref().and_then(|(target, fallback)| {
             let head = match &self.answer {
                 Answer::Whole(head, _) | Answer::Stream(head, _) => head,
@@ -106,20 +110,25 @@ impl Sent {
         *response.headers_mut() = head.headers;
         let headers = response.headers_mut();
         headers.extend(self.limits);
+        headers.extend(said);
         if asked_cache {
             headers.insert(CACHE, HeaderValue::from_static("miss"));
         }
-        headers.insert(
-            HeaderName::from_static("x-cockpit-attempts"),
-            HeaderValue::from(self.attempts),
-        );
-        if let Some((target, fallback)) = self.target {
-            put(headers, "x-cockpit-target", &target.to_string());
-            if fallback {
-                put(headers, "x-cockpit-fallback", "true");
-            }
-        }
         response
+    }
+}
+
+/// Says how many requests went upstream, and whose answer it is.
+pub(super) fn name_target(headers: &mut HeaderMap, call: &Call) {
+    headers.insert(
+        HeaderName::from_static("x-cockpit-attempts"),
+        HeaderValue::from(call.attempts),
+    );
+    if call.attempts > 0 || call.cache_hit {
+        put(headers, "x-cockpit-target", &call.target);
+    }
+    if call.fallback {
+        put(headers, "x-cockpit-fallback", "true");
     }
 }
 

@@ -69,7 +69,10 @@ impl Attempts<'_> {
                         Some(room) => {
                             match in_time(origin + whole, room.enter(&provider.spec.name)).await {
                                 Ok(place) => Some(place),
-                                Err(refusal) if targets.len() == 1 => return Err(refusal),
+                                // Of a provider that answered before, that answer is told.
+                                Err(refusal) if targets.len() == 1 && last.is_none() => {
+                                    return Err(refusal);
+                                }
                                 Err(refusal) => {
                                     why_not = refusal.message;
                                     plan.skip(index, refusal.retry_after, origin.elapsed());
@@ -136,19 +139,16 @@ impl Attempts<'_> {
         code: Option<&'static str>,
         place: Option<Place>,
     ) -> Sent {
-        let (attempts, target) = flight.call().map_or((0, None), |call| {
+        let asked = flight.call().filter(|call| call.attempts > 0);
+        let target = asked.map(|call| {
             let target = Target {
                 provider: call.provider.clone(),
                 model: call.model.clone(),
             };
-            (
-                call.attempts,
-                (call.attempts > 0).then_some((target, call.fallback)),
-            )
+            (target, call.fallback)
         });
         Sent {
             answer,
-            attempts,
             target,
             limits: HeaderMap::new(),
             code,

@@ -28,7 +28,7 @@ use hyper::http::request::Parts;
 use tokio::time::Instant;
 
 use self::again::Again;
-use self::answer::{Sent, put};
+use self::answer::{Sent, name_target, put};
 use self::attempts::Attempts;
 use crate::Shared;
 use crate::body::Outgoing;
@@ -82,7 +82,10 @@ pub(crate) async fn answer(request: Request, body: Incoming) -> Response<Outgoin
             {
                 request.shared.broken(whose(request.peer, call), &refusal);
             }
-            let response = refusal.answer(protocol);
+            let mut response = refusal.answer(protocol);
+            if let Some(call) = flight.call() {
+                name_target(response.headers_mut(), call);
+            }
             flight.finish(Outcome::Error, refusal.status.as_u16(), Some(refusal.code));
             response
         }
@@ -218,11 +221,15 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
 
     let user = flight.call().and_then(|call| call.user.clone());
     let agent = flight.call().and_then(|call| call.agent.clone());
-    let output = asked
-        .max_tokens
-        .unwrap_or(USUAL_OUTPUT)
-        .min(most.unwrap_or(MOST_OUTPUT))
-        .min(MOST_OUTPUT);
+    let output = if operation(request.dialect) == Operation::Embeddings {
+        0
+    } else {
+        asked
+            .max_tokens
+            .unwrap_or(USUAL_OUTPUT)
+            .min(most.unwrap_or(MOST_OUTPUT))
+            .min(MOST_OUTPUT)
+    };
     let input = asked.estimated_input_tokens();
     let wish = Wish {
         key,
@@ -254,9 +261,11 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
                 cost: Usd::ZERO,
                 ..wish
             };
-            flight.hold(shared.spend.reserve(&asking)?, Expected::default());
+            let held = shared.spend.reserve(&asking);
+            let held = held.map_err(|refusal| refusal.limits(left(shared, &asking)))?;
+            flight.hold(held, Expected::default());
             let mut given = again::give(flight, &kept);
-            shared.spend.headers(&asking, &mut given.limits);
+            given.limits = left(shared, &asking);
             given.keep = keep;
             return Ok(given);
         }
@@ -269,11 +278,7 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         cost: Usd::ZERO,
         ..wish
     };
-    let limits = || {
-        let mut limits = HeaderMap::new();
-        shared.spend.headers(&wish, &mut limits);
-        limits
-    };
+    let limits = || left(shared, &wish);
     // A price that is not known is no reason to go on when everything is spent.
     let may_pay = if costly {
         shared.spend.may_spend(&wish)
@@ -289,11 +294,6 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
             (held.map_err(|refusal| refusal.limits(limits()))?, false)
         }
         Err(refusal) => return Err(refusal.limits(limits())),
-    };
-    let output = if operation(request.dialect) == Operation::Embeddings {
-        0
-    } else {
-        output
     };
     flight.hold(held, Expected { input, output });
     let limits = limits();
@@ -318,6 +318,13 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         }
         Err(refusal) => Err(refusal.limits(limits)),
     }
+}
+
+/// What is left of the limits of whoever asks, as headers.
+fn left(shared: &Shared, wish: &Wish<'_>) -> HeaderMap {
+    let mut limits = HeaderMap::new();
+    shared.spend.headers(wish, &mut limits);
+    limits
 }
 
 fn dearest(shared: &Shared, chain: &Chain, input: u64, output: u64) -> Usd {
