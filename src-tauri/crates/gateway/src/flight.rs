@@ -232,8 +232,8 @@ impl Flight {
         }
     }
 
-    /// What to settle the last attempt with. Where a provider worked and did not tell, that is an estimate; a price that rests on one
-    /// says so in its version. Tokens that were not told stay unknown.
+    /// What to settle the last attempt with. Where a provider worked and did not tell, that is an estimate; a price that
+    /// rests on one says so in its version. Tokens that were not told stay unknown.
     fn settlement(&self, call: &mut Call) -> (u64, Usd) {
         let told = call.input_tokens.is_some() && call.output_tokens.is_some();
         let worked = self.begun || self.at_work && call.outcome == Outcome::Cancelled;

@@ -344,7 +344,8 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Takes new settings; requests under way end as they began. A new `listen` is taken up by the next start.
+    /// Takes new settings; requests under way end as they began. Where it listens is for whoever serves it to say
+    /// ([`Self::serve_at`]).
     pub async fn apply(&self, spec: TrafficSpec) {
         let keys = self.keys.lock().await;
         let force = InForce::of(spec, &keys, &*self.secrets, &self.shared.standing).await;
@@ -407,17 +408,7 @@ impl Gateway {
         *shared.force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(force);
     }
 
-    /// Serves at one address, and does what is due besides, until `stop` resolves; answers under way are finished,
-    /// within bounds.
-    pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()> + Send) {
-        tokio::select! {
-            () = self.serve_at(listener, None, stop) => {}
-            () = self.tend(std::future::pending()) => {}
-        }
-        self.shared.findings.hand_on(true);
-    }
-
-    /// Serves at an address until `stop` resolves: its own, or that of a service that runs behind the gateway, where
+    /// Serves at an address until `stop` resolves, and finishes the answers under way, within bounds: its own, or that of a service that runs behind the gateway, where
     /// whoever asks means that service.
     pub async fn serve_at(
         &self,

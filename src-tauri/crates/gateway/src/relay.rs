@@ -54,6 +54,7 @@ pub(crate) enum Beginning {
 }
 
 impl Relay {
+    /// One that is read by `meter`, if there is one, and accounted for.
     pub(crate) fn new(
         upstream: Incoming,
         meter: Option<StreamMeter>,
@@ -62,19 +63,10 @@ impl Relay {
         deadline: Instant,
     ) -> Self {
         let first = Instant::now() + provider.spec.first_byte_timeout;
-        Self {
-            owed: upstream.size_hint().exact(),
-            upstream,
-            meter,
-            ready: VecDeque::new(),
-            idle_timeout: provider.spec.idle_timeout,
-            deadline,
-            timer: Box::pin(sleep_until(first.min(deadline))),
-            status,
-            flight: None,
-            tap: None,
-            done: false,
-        }
+        let idle_timeout = provider.spec.idle_timeout;
+        let mut relay = Self::of(upstream, status, idle_timeout, first, deadline);
+        relay.meter = meter;
+        relay
     }
 
     /// One that is neither read nor accounted for.
@@ -84,7 +76,24 @@ impl Relay {
         idle_timeout: Duration,
         whole: Duration,
     ) -> Self {
-        let deadline = Instant::now() + whole;
+        let now = Instant::now();
+        Self::of(
+            upstream,
+            status,
+            idle_timeout,
+            now + idle_timeout,
+            now + whole,
+        )
+    }
+
+    /// `first`: until when its first piece must be here.
+    fn of(
+        upstream: Incoming,
+        status: u16,
+        idle_timeout: Duration,
+        first: Instant,
+        deadline: Instant,
+    ) -> Self {
         Self {
             owed: upstream.size_hint().exact(),
             upstream,
@@ -92,7 +101,7 @@ impl Relay {
             ready: VecDeque::new(),
             idle_timeout,
             deadline,
-            timer: Box::pin(sleep_until((Instant::now() + idle_timeout).min(deadline))),
+            timer: Box::pin(sleep_until(first.min(deadline))),
             status,
             flight: None,
             tap: None,

@@ -108,8 +108,7 @@ impl Queue {
         self.expire(now)
     }
 
-    /// Somebody comes. Whoever's time was up by [`Self::next_expiry`] has to be expired before, else they keep
-    /// their places.
+    /// Somebody comes. Whoever's time is up has to be expired before ([`Self::expire`]), else they keep their places.
     pub fn enter(&mut self, now: Duration) -> Entered {
         let ticket = Ticket(self.next);
         if self.admitted.len() < self.settings.limit {
@@ -154,12 +153,6 @@ impl Queue {
             moved.admitted.push(ticket);
         }
         moved
-    }
-
-    /// When [`Self::expire`] is to be called next; `None` while nobody waits.
-    pub fn next_expiry(&self) -> Option<Duration> {
-        let (_, entered) = self.waiting.front()?;
-        Some(entered.saturating_add(self.settings.max_wait))
     }
 
     /// How many are admitted.
@@ -225,7 +218,6 @@ mod tests {
         assert_eq!(queue.leave(first, S(3)), admitted(&[second]));
         assert_eq!(queue.leave(first, S(3)), Moved::default());
         assert_eq!(queue.leave(second, S(4)), admitted(&[third]));
-        assert_eq!(queue.next_expiry(), None);
     }
 
     #[test]
@@ -236,7 +228,6 @@ mod tests {
         };
         queue.enter(S(1));
         queue.enter(S(5));
-        assert_eq!(queue.next_expiry(), Some(S(11)));
         assert_eq!(queue.expire(S(10)), Moved::default());
         assert_eq!(queue.expire(S(11)).expired, [Ticket(1)]);
         let moved = queue.leave(first, S(15));

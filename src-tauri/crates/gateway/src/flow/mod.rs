@@ -153,10 +153,8 @@ const LONGEST_CALLER: usize = 256;
 
 /// A name as it is kept: callers choose them.
 fn short(text: &str) -> String {
-    let end = (0..=LONGEST_CALLER.min(text.len()))
-        .rev()
-        .find(|at| text.is_char_boundary(*at));
-    text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
+    let end = text.floor_char_boundary(LONGEST_CALLER);
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result<Sent, Refusal> {

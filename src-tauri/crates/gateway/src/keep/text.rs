@@ -178,8 +178,7 @@ fn pieces(message: &Value, each: &mut impl FnMut(u64, &str)) {
 fn cut(mut text: String) -> (String, bool) {
     let long = text.len() > LONGEST;
     if long {
-        let end = (0..=LONGEST).rev().find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or(0));
+        text.truncate(text.floor_char_boundary(LONGEST));
     }
     (text, long)
 }

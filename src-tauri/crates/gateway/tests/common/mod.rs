@@ -183,7 +183,12 @@ impl Rig {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = gateway.clone();
-        tokio::spawn(async move { serving.serve(listener, std::future::pending()).await });
+        tokio::spawn(async move {
+            tokio::join!(
+                serving.serve_at(listener, None, std::future::pending()),
+                serving.tend(std::future::pending()),
+            )
+        });
         Self {
             gateway,
             address,

@@ -104,10 +104,7 @@ impl Reading {
 
 /// The text, at most so many bytes of it.
 fn cut(text: &str, most: usize) -> String {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
+    let end = text.floor_char_boundary(most);
     text.get(..end).unwrap_or_default().to_owned()
 }
 

@@ -14,8 +14,8 @@
 //! - **Only another target**: 401, 402, 403 (the key we hold for that provider is wrong or unpaid, which is no
 //!   fault of the caller); 404 (the provider does not have the model that the chain names); an answer that does
 //!   not hold.
-//! - **Nothing**: any other status, which is of the caller's making; a caller that has gone; an answer of which
-//!   something has reached the caller.
+//! - **Nothing**: any other status, which is of the caller's making. An answer of which something has reached the
+//!   caller, and a caller that has gone, end the plan: nobody asks it any more.
 //! - A provider's Retry-After takes the backoff's place. With no other target left one of up to
 //!   [`Settings::longest_wait`] is waited for; a longer one is handed back to the caller.
 
@@ -77,10 +77,6 @@ pub enum AttemptEnd {
     },
     /// A success in name only: malformed, empty, cut short, not of the schema that was asked for.
     InvalidAnswer,
-    /// It broke off after something of it had reached the caller.
-    Broken,
-    /// The caller went away.
-    Cancelled,
 }
 
 /// What is to be made of an attempt's end, seen alone.
@@ -98,7 +94,7 @@ pub enum Class {
     },
     /// The same target will fail again, another may not.
     NextTarget,
-    /// No target would do better, or it is too late for one.
+    /// No target would do better.
     GiveUp,
 }
 
@@ -124,7 +120,6 @@ pub const fn classify(end: AttemptEnd) -> Class {
             }
         }
         AttemptEnd::InvalidAnswer => Class::NextTarget,
-        AttemptEnd::Broken | AttemptEnd::Cancelled => Class::GiveUp,
     }
 }
 
@@ -225,11 +220,6 @@ impl Plan {
             trying: None,
             given_up: false,
         }
-    }
-
-    /// How many requests went upstream and ended without success.
-    pub const fn attempts(&self) -> u32 {
-        self.attempts
     }
 
     /// This target cannot be asked (its breaker is open, its service is down), perhaps again after
