@@ -211,7 +211,10 @@ impl Shared {
                 ..Finding::new(ReportKind::Pii, kind.as_str(), whose)
             });
         }
-        if let Some(event) = self.pii.note(call, looked) {
+        // What cannot be looked through is refused, and nothing was found in it.
+        if !looked.found.is_empty()
+            && let Some(event) = self.pii.note(call, looked)
+        {
             self.events.publish(event);
         }
     }

@@ -16,11 +16,12 @@ const SAMPLE: usize = 128;
 const ROUNDS: usize = 16;
 
 /// Looks through the strings of a JSON body; the places are those of the body. Not looked through: the model's name, the
-/// names of the outermost fields, pictures and files in base64.
+/// names of the outermost fields, pictures and files in base64; and nothing that follows a place nested more than
+/// [`DEEPEST`](crate::DEEPEST) deep, which [`Finds::more`] tells.
 pub fn in_body(body: &[u8]) -> Finds {
     let mut finds = Finds::default();
     let mut decoded = Decoded::default();
-    json::strings(body, |piece| {
+    let all = json::strings(body, |piece| {
         if finds.more || !is_prompt(piece) {
             return;
         }
@@ -47,6 +48,7 @@ pub fn in_body(body: &[u8]) -> Finds {
         });
         finds.all.extend(placed);
     });
+    finds.more |= !all;
     finds
 }
 
@@ -83,7 +85,7 @@ fn is_blob(piece: &Piece<'_>, spelled: &[u8]) -> bool {
 /// The body with a label in the place of everything that is found in it, and what was found. Every other byte stays as
 /// it is; where nothing is found, there is no new body.
 ///
-/// A body with more than [`MOST_FINDS`] is not replaced whole; [`Finds::more`] tells.
+/// A body with more than [`MOST_FINDS`], or nested too deep, is not replaced whole; [`Finds::more`] tells.
 pub fn redact(body: &[u8]) -> (Option<Vec<u8>>, Finds) {
     let mut all = in_body(body);
     if all.is_empty() {

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
-/// Deeper than any reader of JSON goes.
-const DEEPEST: usize = 256;
+/// How many containers within each other are looked through: each takes memory. Most readers of JSON go less deep.
+pub const DEEPEST: usize = 256;
 
 /// One string of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +26,10 @@ pub(crate) struct Piece<'a> {
     pub root: &'a [u8],
 }
 
-/// Calls `each` for every string, keys included.
-pub(crate) fn strings<'a>(body: &'a [u8], mut each: impl FnMut(&Piece<'a>)) {
+/// Calls `each` for every string, keys included; whether those were all: nothing is looked at from where a body is nested
+/// too deep, or where a string has no end.
+#[must_use]
+pub(crate) fn strings<'a>(body: &'a [u8], mut each: impl FnMut(&Piece<'a>)) -> bool {
     let mut at = 0;
     // Of each open container: whether it is an object, and the key that it stands under.
     let mut open: Vec<(bool, &[u8])> = Vec::new();
@@ -38,7 +40,7 @@ pub(crate) fn strings<'a>(body: &'a [u8], mut each: impl FnMut(&Piece<'a>)) {
         match byte {
             b'"' => {
                 let Some((range, escaped)) = string(body, at) else {
-                    return;
+                    return false;
                 };
                 at = range.end + 1;
                 let text = body.get(range.clone()).unwrap_or_default();
@@ -60,7 +62,7 @@ pub(crate) fn strings<'a>(body: &'a [u8], mut each: impl FnMut(&Piece<'a>)) {
             }
             b'{' | b'[' => {
                 if open.len() >= DEEPEST {
-                    return;
+                    return false;
                 }
                 open.push((byte == b'{', key));
                 wants_key = byte == b'{';
@@ -83,6 +85,7 @@ pub(crate) fn strings<'a>(body: &'a [u8], mut each: impl FnMut(&Piece<'a>)) {
             _ => at += 1,
         }
     }
+    true
 }
 
 /// The string that begins with the quote at a place: what is between its quotes, and whether it has escapes.
@@ -196,7 +199,7 @@ mod tests {
     fn each_string_knows_where_it_stands() {
         let body = br#"{"model":"m","messages":[{"role":"user","content":["a\"b",{"x":1}],"y":"z"}],"n":{"k":"v"}}"#;
         let mut seen = Vec::new();
-        strings(body, |piece| {
+        let all = strings(body, |piece| {
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
             seen.push((
                 text(&body[piece.at.clone()]),
@@ -205,6 +208,7 @@ mod tests {
                 piece.is_key,
             ));
         });
+        assert!(all);
         let values: Vec<_> = seen.iter().filter(|one| !one.3).collect();
         let as_written = |text: &str, key: &str, root: &str| {
             (text.to_owned(), key.to_owned(), root.to_owned(), false)
@@ -247,7 +251,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_walked(bytes in any::<Vec<u8>>()) {
-            strings(&bytes, |piece| assert!(bytes.get(piece.at.clone()).is_some()));
+            let _ = strings(&bytes, |piece| assert!(bytes.get(piece.at.clone()).is_some()));
             Decoded::default().read(&bytes);
         }
     }

@@ -14,7 +14,8 @@
 //! # Invariants
 //!
 //! - **Linear:** a find, or a failed try, looks at a bounded number of bytes, or at bytes that are not looked at again.
-//! - **Bounded:** at most [`MOST_FINDS`] finds, and [`Finds::more`] tells that there are others.
+//! - **Bounded:** at most [`MOST_FINDS`] finds, at most [`DEEPEST`] levels, and [`Finds::more`] tells that there may be
+//!   others.
 //! - **Never a value:** a [`Find`] is a kind and a place.
 
 mod body;
@@ -26,6 +27,7 @@ mod secrets;
 mod text;
 
 pub use body::{in_body, redact};
+pub use json::DEEPEST;
 pub use kind::Kind;
 pub use text::in_text;
 
@@ -48,12 +50,12 @@ pub struct Find {
 pub struct Finds {
     /// In the order of their places; no two overlap.
     pub all: Vec<Find>,
-    /// There may be more than [`MOST_FINDS`].
+    /// There may be others: there are more than [`MOST_FINDS`], or not everything was looked through.
     pub more: bool,
 }
 
 impl Finds {
-    /// Whether nothing was found.
+    /// Whether nothing was found; with [`Self::more`] that says little.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }

@@ -35,22 +35,23 @@ pub(crate) fn look(body: &Bytes, mode: PiiMode) -> Option<Looked> {
             (redacted, finds, "redact")
         }
     };
-    if finds.is_empty() {
-        return None;
-    }
     let refusal = match mode {
-        PiiMode::Block => Some(blocked(&finds)),
-        // Half a prompt without personal data has personal data.
-        PiiMode::Redact if finds.more => Some(Refusal::new(
+        PiiMode::Block if !finds.is_empty() => Some(blocked(&finds)),
+        // Half a prompt without personal data has personal data; and what is not looked through may hold any.
+        PiiMode::Block | PiiMode::Redact if finds.more => Some(Refusal::new(
             "policy_pii",
             format!(
-                "the prompt holds more than {} pieces of personal data or secrets, which is more than are replaced; \
-                 send it in parts",
-                cockpit_pii::MOST_FINDS
+                "the prompt holds more than {} pieces of personal data or secrets, or is nested more than {} levels \
+                 deep, which is more than is looked through; send it in parts, or flatter",
+                cockpit_pii::MOST_FINDS,
+                cockpit_pii::DEEPEST,
             ),
         )),
         _ => None,
     };
+    if finds.is_empty() && refusal.is_none() {
+        return None;
+    }
     Some(Looked {
         redacted: redacted.map(Bytes::from),
         found: finds.counts(),
@@ -178,6 +179,18 @@ mod tests {
         let refusal = look(&held, PiiMode::Block).unwrap().refusal.unwrap();
         assert_eq!((refusal.code, refusal.status.as_u16()), ("policy_pii", 403));
         assert!(refusal.message.contains("email, card") && !refusal.message.contains("ada"));
+
+        let deep = format!(
+            r#"{{"model": "m", "x": {}1{}, "messages": [{{"content": "nothing"}}]}}"#,
+            "[".repeat(300),
+            "]".repeat(300)
+        );
+        for mode in [PiiMode::Block, PiiMode::Redact] {
+            let unseen = look(&Bytes::from(deep.clone()), mode).unwrap();
+            assert_eq!(unseen.refusal.unwrap().code, "policy_pii");
+            assert!(unseen.found.is_empty() && unseen.redacted.is_none());
+        }
+        assert!(look(&Bytes::from(deep), PiiMode::Observe).is_none());
 
         let flood = look(
             &body(&"a@b.com ".repeat(cockpit_pii::MOST_FINDS + 1)),
