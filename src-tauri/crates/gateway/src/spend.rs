@@ -218,7 +218,6 @@ impl Spend {
             let estimate = Cost {
                 requests: 1,
                 tokens: wish.tokens,
-                usd: Usd::ZERO,
             };
             let rate = match account.limits.reserve(estimate, now) {
                 Ok(rate) => rate,
@@ -331,9 +330,6 @@ impl Spend {
                 continue;
             };
             for (dimension, headroom) in account.limits.headroom(now) {
-                if dimension == Dimension::Usd {
-                    continue;
-                }
                 tightest
                     .entry(dimension.as_str())
                     .and_modify(|one| {
@@ -493,7 +489,6 @@ impl Held {
                         Cost {
                             requests: 1,
                             tokens,
-                            usd: Usd::ZERO,
                         },
                         usd,
                     ),

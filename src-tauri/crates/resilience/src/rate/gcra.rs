@@ -4,6 +4,10 @@
 //! period. A burst may use the whole limit at once; after it, capacity comes back bit by bit, so there is no
 //! edge of a window at which twice the limit passes. The level is kept in whole numbers (cost × nanoseconds),
 //! so that nothing is lost to rounding however often it is used.
+//!
+//! What is set aside for requests under way stands beside what was really used, and drains only while nothing of that is
+//! left to drain. So an estimate never stands in for a real cost: when a request is settled, what remains of its own
+//! estimate goes, whatever else is in the bucket stays, and its real cost comes in.
 
 use std::time::Duration;
 
@@ -103,8 +107,13 @@ pub struct Headroom {
 #[derive(Debug, Clone)]
 pub struct Gcra {
     settings: Settings,
-    level: i128,
-    /// The moment `level` is of.
+    /// What was really used, and has not drained.
+    used: i128,
+    /// What is set aside for requests under way, and has not drained.
+    held: i128,
+    /// What was set aside for requests under way.
+    open: i128,
+    /// The moment `used` and `held` are of.
     at: Duration,
 }
 
@@ -113,7 +122,9 @@ impl Gcra {
     pub const fn new(settings: Settings) -> Self {
         Self {
             settings,
-            level: 0,
+            used: 0,
+            held: 0,
+            open: 0,
             at: Duration::ZERO,
         }
     }
@@ -122,21 +133,31 @@ impl Gcra {
     pub fn reconfigure(&mut self, settings: Settings, now: Duration) {
         self.drain(now);
         if settings.period != self.settings.period {
-            self.level = (self.level / self.settings.period()).saturating_mul(settings.period());
+            for amount in [&mut self.used, &mut self.held, &mut self.open] {
+                *amount = (*amount / self.settings.period()).saturating_mul(settings.period());
+            }
         }
         self.settings = settings;
     }
 
-    fn level(&self, now: Duration) -> i128 {
-        let passed = now.saturating_sub(self.at).as_nanos();
-        let drained = i128::try_from(passed)
+    /// What drains in such a time, if there is so much.
+    fn drained(&self, since: Duration, now: Duration) -> i128 {
+        let passed = now.saturating_sub(since).as_nanos();
+        i128::try_from(passed)
             .unwrap_or(i128::MAX)
-            .saturating_mul(i128::from(self.settings.limit));
-        self.level.saturating_sub(drained).max(0)
+            .saturating_mul(i128::from(self.settings.limit))
+    }
+
+    fn level(&self, now: Duration) -> i128 {
+        let level = self.used.saturating_add(self.held);
+        level.saturating_sub(self.drained(self.at, now)).max(0)
     }
 
     fn drain(&mut self, now: Duration) {
-        self.level = self.level(now);
+        let drained = self.drained(self.at, now);
+        let of_held = drained.saturating_sub(self.used).max(0);
+        self.used = self.used.saturating_sub(drained).max(0);
+        self.held = self.held.saturating_sub(of_held).max(0);
         self.at = self.at.max(now);
     }
 
@@ -148,23 +169,39 @@ impl Gcra {
         settings.drain_time(self.level(now) - room_from)
     }
 
-    /// Uses so much, whether there is room or not.
-    pub(super) fn take(&mut self, cost: u64, now: Duration) {
-        self.drain(now);
-        self.shift(self.settings.scaled(cost));
-    }
-
-    /// Puts the real cost in the place of the reserved one.
-    pub(super) fn correct(&mut self, reserved: u64, real: u64, now: Duration) {
-        self.drain(now);
-        self.shift(self.settings.scaled(real) - self.settings.scaled(reserved));
-    }
-
-    fn shift(&mut self, by: i128) {
+    /// The most that stands in the bucket. What stood there before a limit was lowered is no reason to forget it.
+    fn most(&self) -> i128 {
         let most = self.settings.capacity().saturating_mul(MOST_DEBT + 1);
-        // What stood there before a limit was lowered is no reason to forget it.
-        let most = most.max(self.level);
-        self.level = self.level.saturating_add(by).clamp(0, most);
+        most.max(self.used.saturating_add(self.held))
+    }
+
+    /// Sets so much aside, whether there is room or not; how much that was.
+    pub(super) fn take(&mut self, cost: u64, now: Duration) -> u64 {
+        self.drain(now);
+        let room = self.most() - self.used - self.held;
+        let whole = u64::try_from(room / self.settings.period()).unwrap_or(u64::MAX);
+        let taken = cost.min(whole);
+        self.held = self.held.saturating_add(self.settings.scaled(taken));
+        self.open = self.open.saturating_add(self.settings.scaled(taken));
+        taken
+    }
+
+    /// Puts the real cost in the place of what was set aside at some moment.
+    pub(super) fn settle(&mut self, taken: u64, at: Duration, real: u64, now: Duration) {
+        self.drain(now);
+        let taken = self.settings.scaled(taken);
+        self.open = self.open.saturating_sub(taken).max(0);
+        // What is left of it: not less than if all that drained since were of it, and nobody else's either.
+        let own = taken.saturating_sub(self.drained(at, now)).max(0);
+        self.held = self.held.saturating_sub(own).clamp(0, self.open);
+        let most = self.most() - self.held;
+        let used = self.used.saturating_add(self.settings.scaled(real));
+        self.used = used.min(most);
+    }
+
+    /// Whether nothing of it is used, or under way.
+    pub(super) fn is_idle(&self, now: Duration) -> bool {
+        self.open == 0 && self.level(now) == 0
     }
 
     /// What is left.

@@ -1,8 +1,11 @@
-//! Limits on how much a caller uses: requests, tokens and money in a while.
+//! Limits on how much a caller uses: requests and tokens in a while.
 //!
 //! What a request costs is known only when it is over. So an estimate is reserved before, in every limit or in
 //! none, and settled after: too much reserved comes back, too little becomes a debt. A [`Reservation`] that is
 //! never settled stands as it was estimated and drains away like any use.
+//!
+//! **What counts is what was really used**, whatever was estimated: as long as estimates are not too low, in no stretch
+//! of time more of it is let through than a burst and what comes back meanwhile.
 //!
 //! Keep one [`Limits`] for each key, user or agent, behind a mutex; [`Limits::is_idle`] says which may be
 //! forgotten.
@@ -10,8 +13,6 @@
 mod gcra;
 
 use std::time::Duration;
-
-use cockpit_model::Usd;
 
 pub use self::gcra::{Gcra, Headroom, InvalidRate, Settings};
 
@@ -22,8 +23,6 @@ pub enum Dimension {
     Requests,
     /// Tokens, input and output together.
     Tokens,
-    /// Money, in picodollars.
-    Usd,
 }
 
 impl Dimension {
@@ -32,7 +31,6 @@ impl Dimension {
         match self {
             Self::Requests => "requests",
             Self::Tokens => "tokens",
-            Self::Usd => "usd",
         }
     }
 }
@@ -44,17 +42,14 @@ pub struct Cost {
     pub requests: u64,
     /// Tokens, input and output together.
     pub tokens: u64,
-    /// Money; less than nothing is nothing.
-    pub usd: Usd,
 }
 
 impl Cost {
     /// In the unit of that dimension.
-    fn of(&self, dimension: Dimension) -> u64 {
+    const fn of(&self, dimension: Dimension) -> u64 {
         match dimension {
             Dimension::Requests => self.requests,
             Dimension::Tokens => self.tokens,
-            Dimension::Usd => u64::try_from(self.usd.pico()).unwrap_or(0),
         }
     }
 }
@@ -62,7 +57,11 @@ impl Cost {
 /// An estimate that stands until it is settled.
 #[must_use = "settle it, or the estimate stands"]
 #[derive(Debug, PartialEq, Eq)]
-pub struct Reservation(Cost);
+pub struct Reservation {
+    /// In each limit: an estimate is larger than what is set aside for it where it is absurd.
+    taken: Vec<(Dimension, u64)>,
+    at: Duration,
+}
 
 /// There is no room now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +97,7 @@ impl Limits {
         self.limits = Self::new(limits).limits;
         for ((dimension, gcra), (_, settings)) in self.limits.iter_mut().zip(limits) {
             if let Some(index) = before.iter().position(|(what, _)| what == dimension) {
-                *gcra = before.swap_remove(index).1;
+                *gcra = before.remove(index).1;
                 gcra.reconfigure(*settings, now);
             }
         }
@@ -119,17 +118,23 @@ impl Limits {
         {
             return Err(limited);
         }
-        for (dimension, gcra) in &mut self.limits {
-            gcra.take(estimate.of(*dimension), now);
-        }
-        Ok(Reservation(estimate))
+        let limits = self.limits.iter_mut();
+        let taken = limits.map(|(what, gcra)| (*what, gcra.take(estimate.of(*what), now)));
+        Ok(Reservation {
+            taken: taken.collect(),
+            at: now,
+        })
     }
 
     /// Puts what it really cost in the estimate's place. [`Cost::default`] takes it back: at the moment it was
     /// made, exactly.
     pub fn settle(&mut self, reservation: Reservation, real: Cost, now: Duration) {
+        let Reservation { mut taken, at } = reservation;
         for (dimension, gcra) in &mut self.limits {
-            gcra.correct(reservation.0.of(*dimension), real.of(*dimension), now);
+            // Nothing, where it is limited only since.
+            let own = taken.iter().position(|(what, _)| what == dimension);
+            let taken = own.map_or(0, |index| taken.remove(index).1);
+            gcra.settle(taken, at, real.of(*dimension), now);
         }
     }
 
@@ -139,10 +144,9 @@ impl Limits {
         limits.map(move |(dimension, gcra)| (*dimension, gcra.headroom(now)))
     }
 
-    /// Whether nothing of any is used: it may be forgotten.
+    /// Whether nothing of any is used or under way: it may be forgotten.
     pub fn is_idle(&self, now: Duration) -> bool {
-        self.headroom(now)
-            .all(|(_, headroom)| headroom.reset.is_zero())
+        self.limits.iter().all(|(_, gcra)| gcra.is_idle(now))
     }
 }
 

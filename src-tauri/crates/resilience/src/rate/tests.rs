@@ -9,7 +9,6 @@ fn tokens(tokens: u64) -> Cost {
     Cost {
         requests: 1,
         tokens,
-        usd: Usd::ZERO,
     }
 }
 
@@ -42,8 +41,9 @@ fn a_burst_uses_the_whole_limit_and_then_it_comes_back_evenly() {
     assert_eq!(limited.headroom, expected);
     assert!(limits.reserve(tokens(1), MS(999)).is_err());
     assert!(limits.reserve(tokens(1), S(1)).is_ok());
-    assert!(!limits.is_idle(S(60)));
-    assert!(limits.is_idle(S(61)));
+    let requests = |at| *headroom(&limits, at).first().unwrap();
+    assert_eq!(requests(S(60)), (59, S(1)));
+    assert_eq!(requests(S(61)), (60, S(0)));
 }
 
 #[test]
@@ -83,22 +83,33 @@ fn a_made_up_cost_shuts_nobody_out_for_ever() {
 }
 
 #[test]
-fn money_by_the_day() {
-    let dollars = |amount| Usd::from_dollars(amount).unwrap();
-    let five = u64::try_from(dollars(5.0).pico()).unwrap();
-    let day = Settings::new(five, S(86_400)).unwrap();
-    let mut limits = Limits::new(&[(Dimension::Usd, day)]);
-    let cost = |amount| Cost {
-        usd: dollars(amount),
-        ..Cost::default()
-    };
-    let reservation = limits.reserve(cost(4.0), S(0)).unwrap();
-    limits.settle(reservation, cost(5.0), S(0));
-    assert_eq!(
-        limits.reserve(cost(1.0), S(0)).unwrap_err().retry_after,
-        S(17_280)
-    );
-    assert!(limits.reserve(cost(-3.0), S(0)).is_ok());
+fn an_absurd_estimate_gives_back_no_more_than_it_took() {
+    let mut limits = limits(100, 10_000);
+    let absurd = limits.reserve(tokens(1_000_000), S(0)).unwrap();
+    limits.settle(absurd, tokens(9000), S(0));
+    assert_eq!(headroom(&limits, S(0)).last().unwrap().0, 1000);
+    assert!(limits.reserve(tokens(1_000_000), S(0)).is_err());
+}
+
+#[test]
+fn what_others_really_used_is_not_given_back() {
+    let mut limits = limits(100, 6000);
+    let slow = limits.reserve(tokens(5000), S(0)).unwrap();
+    // It has drained when another uses nearly everything.
+    let other = limits.reserve(tokens(5000), S(50)).unwrap();
+    limits.settle(other, tokens(5000), S(50));
+    limits.settle(slow, tokens(500), S(50));
+    assert_eq!(headroom(&limits, S(50)).last().unwrap().0, 500);
+}
+
+#[test]
+fn what_is_under_way_is_not_forgotten() {
+    let mut limits = limits(100, 6000);
+    let slow = limits.reserve(tokens(100), S(0)).unwrap();
+    assert!(!limits.is_idle(S(3600)));
+    limits.settle(slow, tokens(100), S(3600));
+    assert!(!limits.is_idle(S(3600)));
+    assert!(limits.is_idle(S(3601)));
 }
 
 #[test]
@@ -150,6 +161,42 @@ proptest! {
             for (at, cost) in passed.get(n..).unwrap() {
                 sum += cost;
                 prop_assert!(sum * 60_000 <= limit * (60_000 + at - from));
+            }
+        }
+    }
+
+    /// Of what was really used, no stretch of time lets more through than a burst and what comes back in it, however long
+    /// requests take and however much is set aside for them.
+    #[test]
+    fn whatever_is_estimated_what_is_used_counts(
+        limit in 10_u64..1000,
+        calls in proptest::collection::vec((0_u64..10_000, 0_u64..30, 0.0_f64..1.0, 0_u64..90_000), 1..80),
+    ) {
+        let mut limits = Limits::new(&[(Dimension::Tokens, Settings::per_minute(limit).unwrap())]);
+        let mut open: Vec<(u64, Reservation, u64, u64)> = Vec::new();
+        let mut begun = Vec::new();
+        let mut now = 0;
+        for (gap, estimate, part, lasts) in calls {
+            now += gap;
+            open.sort_by_key(|call| call.0);
+            while open.first().is_some_and(|call| call.0 <= now) {
+                let (at, reservation, real, from) = open.remove(0);
+                limits.settle(reservation, tokens(real), MS(at));
+                begun.push((from, real));
+            }
+            // From a trifle to three times all there is.
+            let estimate = estimate * limit / 10;
+            if let Ok(reservation) = limits.reserve(tokens(estimate), MS(now)) {
+                let real = (estimate.min(limit) as f64 * part) as u64;
+                open.push((now + lasts, reservation, real, now));
+            }
+        }
+        begun.sort_unstable();
+        for (n, (from, _)) in begun.iter().enumerate() {
+            let mut sum = 0;
+            for (at, real) in begun.get(n..).unwrap() {
+                sum += real;
+                prop_assert!(sum * 60_000 <= limit * (60_000 + at - from), "{sum} from {from} to {at}");
             }
         }
     }
