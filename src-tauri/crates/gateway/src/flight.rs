@@ -161,11 +161,10 @@ impl Flight {
         let Some(provider) = self.provider.clone() else {
             return;
         };
-        let prices = &self.shared.prices;
         match used {
             Used::Nothing => {}
             Used::Told(reading) => {
-                let price = prices.price(&provider, reading, self.model());
+                let price = provider.price(reading, self.model());
                 let tokens = reading.tokens().unwrap_or_default();
                 self.vain.told(reading);
                 self.vain.charge(&tokens, price);
@@ -179,7 +178,7 @@ impl Flight {
                     output: self.expected.output,
                     ..Tokens::default()
                 };
-                let price = prices.cost(&provider, self.model(), None, &tokens);
+                let price = provider.tariff.cost(self.model(), None, &tokens);
                 self.vain.charge(&tokens, price.map(estimated));
             }
         }
@@ -214,7 +213,7 @@ impl Flight {
             .output_tokens
             .filter(|told| reading.complete || *told >= reading.pieces);
         let price = if output.is_some() || reading.output_tokens.is_none() && reading.complete {
-            self.shared.prices.price(&provider, reading, self.model())
+            provider.price(reading, self.model())
         } else {
             None
         };
@@ -258,10 +257,8 @@ impl Flight {
                 .saturating_sub(self.written_1h),
             cache_write_1h: self.written_1h,
         };
-        let priced = self.provider.as_deref().and_then(|provider| {
-            let prices = &self.shared.prices;
-            prices.cost(provider, &call.model, None, &tokens)
-        });
+        let provider = self.provider.as_deref();
+        let priced = provider.and_then(|one| one.tariff.cost(&call.model, None, &tokens));
         if let Some((cost, version)) = priced.map(estimated) {
             call.cost_usd = Some(cost);
             call.price_version = Some(version);

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cockpit_metering::price::vendor_at;
-use cockpit_metering::wire::Dialect;
+use cockpit_metering::price::Tariff;
+use cockpit_metering::wire::{Dialect, Reading};
+use cockpit_model::Usd;
 use cockpit_model::traffic::{
     FrontSpec, KeySpec, ProviderKind, ProviderSpec, RouteSpec, Rules, Target, TrafficSpec,
 };
@@ -39,8 +40,7 @@ pub(crate) struct Provider {
     /// The path of its base URL, without a slash at the end.
     pub(crate) path: String,
     pub(crate) key: ProviderKey,
-    /// Whose prices it asks: the vendor at its address, where that is known, else its kind's.
-    pub(crate) vendor: &'static str,
+    pub(crate) tariff: Tariff,
 }
 
 /// The host and port a provider is asked at.
@@ -88,9 +88,15 @@ impl std::fmt::Debug for ProviderKey {
 }
 
 impl Provider {
-    /// Whether what it answers costs nothing: it runs on this machine.
-    pub(crate) fn is_local(&self) -> bool {
-        self.spec.kind == ProviderKind::Ollama || self.spec.service.is_some()
+    /// Whether it runs here, where nobody asks for money; of a model, [`Tariff::is_free`] says so.
+    pub(crate) const fn is_local(&self) -> bool {
+        self.tariff.is_local()
+    }
+
+    /// What an answer to a request for a model cost and the version of what says so; `None`: it is not known.
+    pub(crate) fn price(&self, reading: &Reading, asked: &str) -> Option<(Usd, String)> {
+        let answered = reading.model.as_deref();
+        self.tariff.cost(asked, answered, &reading.tokens()?)
     }
 
     fn authority(&self) -> Result<Authority, NoAddress> {
@@ -232,7 +238,7 @@ impl InForce {
                         },
                         _ => Place::Fixed(authority),
                     },
-                    vendor: vendor_at(provider.kind.as_str(), &provider.base_url),
+                    tariff: Tariff::of(provider),
                     spec: provider.clone(),
                     scheme,
                     path,

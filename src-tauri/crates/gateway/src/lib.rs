@@ -41,7 +41,6 @@ mod keep;
 mod knocks;
 mod memory;
 mod models;
-mod prices;
 mod refusal;
 mod relay;
 mod room;
@@ -115,7 +114,6 @@ pub(crate) struct Shared {
     pub(crate) upstream: upstream::Upstream,
     pub(crate) breakers: SharedBreakers,
     pub(crate) spend: Arc<spend::Spend>,
-    pub(crate) prices: prices::Prices,
     pub(crate) models: models::Models,
     pub(crate) memory: Arc<memory::Memory>,
     pub(crate) rooms: Rooms,
@@ -322,7 +320,6 @@ impl Gateway {
                 upstream: upstream::client().map_err(|error| NoGateway(error.to_string()))?,
                 breakers: Arc::new(breakers),
                 spend: Arc::new(spend),
-                prices: prices::Prices::default(),
                 models: models::Models::default(),
                 memory: Arc::default(),
                 rooms: Rooms::default(),
@@ -391,7 +388,6 @@ impl Gateway {
             let written = force.spec.keys.iter().any(|key| key.name == name);
             written || made.iter().any(|(key, _)| key.name == name)
         });
-        shared.prices.obey(&force.spec.providers);
         shared.rooms.obey(&force.spec);
         shared.caches.obey(&force.spec);
         shared.prompts.obey(keep_rules(&force.spec));

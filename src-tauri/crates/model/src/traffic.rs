@@ -91,7 +91,7 @@ pub enum ProviderKind {
     OpenAi,
     /// Anthropic's.
     Anthropic,
-    /// Ollama's own, and `OpenAI`'s beside it. What it answers costs nothing.
+    /// Ollama's own, and `OpenAI`'s beside it.
     Ollama,
 }
 

@@ -172,7 +172,7 @@ impl Attempts<'_> {
                 });
             };
             let service = provider.spec.service.as_deref();
-            if !self.paid && !provider.is_local() {
+            if !self.paid && !provider.tariff.is_free(&target.model) {
                 let why = format!("`{target}` costs money, and the budget is spent");
                 pass_over(None, why);
             } else if let ProviderKey::Unreadable(reason) = &provider.key {

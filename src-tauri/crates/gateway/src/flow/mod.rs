@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use cockpit_metering::price::Tokens;
 use cockpit_metering::wire::{Dialect, JsonWanted, Request as Asked};
+use cockpit_model::traffic::Target;
 use cockpit_model::{Call, CallSource, Operation, Outcome, Timestamp, Usd};
 use hyper::Response;
 use hyper::body::Incoming;
@@ -236,7 +237,7 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         common: &force.spec.limits,
         budget: force.spec.budget,
         tokens: input.saturating_add(output),
-        cost: dearest(shared, &chain, input, output),
+        cost: dearest(&chain, input, output),
     };
     let keep = rules
         .keep_prompts
@@ -270,8 +271,9 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         Again::Miss(slot) => Some(slot),
         Again::Off => None,
     };
-    let local = chain.targets.iter().any(|(_, one)| one.is_local());
-    let costly = chain.targets.iter().any(|(_, one)| !one.is_local());
+    let is_free = |(target, one): &(Target, Arc<Provider>)| one.tariff.is_free(&target.model);
+    let local = chain.targets.iter().any(is_free);
+    let costly = !chain.targets.iter().all(is_free);
     let free = Wish {
         cost: Usd::ZERO,
         ..wish
@@ -325,7 +327,7 @@ fn left(shared: &Shared, wish: &Wish<'_>) -> HeaderMap {
     limits
 }
 
-fn dearest(shared: &Shared, chain: &Chain, input: u64, output: u64) -> Usd {
+fn dearest(chain: &Chain, input: u64, output: u64) -> Usd {
     let tokens = Tokens {
         input,
         output,
@@ -334,7 +336,7 @@ fn dearest(shared: &Shared, chain: &Chain, input: u64, output: u64) -> Usd {
     chain
         .targets
         .iter()
-        .filter_map(|(target, provider)| shared.prices.cost(provider, &target.model, None, &tokens))
+        .filter_map(|(target, provider)| provider.tariff.cost(&target.model, None, &tokens))
         .map(|(cost, _)| cost)
         .max()
         .unwrap_or(Usd::ZERO)

@@ -21,6 +21,7 @@
 
 mod parse;
 mod rates;
+mod tariff;
 #[cfg(test)]
 mod tests;
 mod vendor;
@@ -33,6 +34,7 @@ use cockpit_model::Usd;
 
 pub use parse::NoTable;
 pub use rates::{OwnPrice, Price, Tokens, WrongPrice, own_cost};
+pub use tariff::Tariff;
 pub use vendor::{vendor, vendor_at};
 
 /// What vendors ask for their models. Cheap to clone.

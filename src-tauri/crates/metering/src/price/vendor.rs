@@ -50,7 +50,7 @@ pub fn vendor_at<'a>(kind: &'a str, base_url: &str) -> &'a str {
     }
 }
 
-fn host(url: &str) -> &str {
+pub(super) fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let address = authority.rsplit('@').next().unwrap_or(authority);

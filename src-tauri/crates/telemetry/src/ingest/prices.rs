@@ -1,49 +1,52 @@
-//! What a reported call cost, where its reporter does not say.
+//! The providers of the configuration: by what name a reporter means which, and what its answers cost where the reporter
+//! does not say.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use cockpit_metering::price::{self, PriceTable, Tokens};
+use cockpit_metering::price::{Tariff, Tokens};
 use cockpit_model::Usd;
-use cockpit_model::traffic::{PriceSpec, ProviderKind, TrafficSpec};
+use cockpit_model::traffic::{ProviderSpec, TrafficSpec};
 
-/// The version that a person's own price is written down with, as the gateway does.
-const OWN: &str = "own";
-/// The version of what runs on this machine.
-const LOCAL: &str = "local";
+use super::provider;
 
-/// What tokens cost: by the configured providers, whose names reporters may use, then by the table. Cheap to clone.
+/// Who is known by which name, and what tokens cost there; of others, by the table. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Prices {
-    providers: Arc<HashMap<String, Known>>,
-}
-
-#[derive(Debug)]
-struct Known {
-    vendor: String,
-    local: bool,
-    own: HashMap<String, PriceSpec>,
+    providers: Arc<[(String, Tariff)]>,
 }
 
 impl Prices {
     /// Those of the configuration in force.
     pub fn of(spec: Option<&TrafficSpec>) -> Self {
-        let providers = spec.into_iter().flat_map(|spec| &spec.providers);
-        let known = providers.map(|provider| {
-            let known = Known {
-                vendor: price::vendor_at(provider.kind.as_str(), &provider.base_url).to_owned(),
-                local: provider.kind == ProviderKind::Ollama,
-                own: provider
-                    .prices
-                    .iter()
-                    .map(|(model, price)| (model.clone(), *price))
-                    .collect(),
-            };
-            (provider.name.clone(), known)
-        });
+        Self::of_providers(spec.map_or(&[], |spec| &spec.providers))
+    }
+
+    /// Those of these providers.
+    pub fn of_providers(providers: &[ProviderSpec]) -> Self {
+        let known = providers.iter();
+        let known = known.map(|one| (one.name.clone(), Tariff::of(one)));
         Self {
-            providers: Arc::new(known.collect()),
+            providers: known.collect(),
         }
+    }
+
+    /// What we call the provider that a reporter names so: as the configuration does, if it names one of its own.
+    pub(super) fn name(&self, told: &str) -> String {
+        let told = told.trim();
+        let names = || self.providers.iter().map(|(name, _)| name);
+        let configured = names()
+            .find(|name| *name == told)
+            .or_else(|| names().find(|name| name.eq_ignore_ascii_case(told)));
+        configured.map_or_else(|| provider::name(told), Clone::clone)
+    }
+
+    /// A model without its provider's name before it.
+    pub(super) fn bare<'m>(&self, provider: &str, model: &'m str) -> &'m str {
+        let model = model.trim();
+        let within = model
+            .split_once('/')
+            .filter(|(before, _)| self.name(before) == provider);
+        within.map_or(model, |(_, bare)| bare)
     }
 
     /// What it cost and the version of what says so; `None`: it is not known. `answered`: the model that the
@@ -55,19 +58,10 @@ impl Prices {
         answered: Option<&str>,
         tokens: &Tokens,
     ) -> Option<(Usd, String)> {
-        let known = self.providers.get(provider);
-        if let Some(own) = known.and_then(|known| known.own.get(asked)) {
-            return Some((price::own_cost(own, tokens), OWN.to_owned()));
+        match self.providers.iter().find(|(name, _)| name == provider) {
+            Some((_, tariff)) => tariff.cost(asked, answered, tokens),
+            None => Tariff::of_name(provider).cost(asked, answered, tokens),
         }
-        let table = PriceTable::bundled();
-        let vendor = known.map_or(provider, |known| known.vendor.as_str());
-        // What answered is the more exact name: an alias stands for a dated model.
-        let cost = answered
-            .and_then(|model| table.cost(vendor, model, tokens))
-            .or_else(|| table.cost(vendor, asked, tokens))?;
-        let local = known.map_or(provider == "ollama", |known| known.local);
-        let version = if local { LOCAL } else { table.version() };
-        Some((cost, version.to_owned()))
     }
 }
 
@@ -88,4 +82,18 @@ pub(super) fn tokens(
         cache_write_1h: 0,
         output: output.unwrap_or(0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_bare_without_its_provider() {
+        let prices = Prices::default();
+        assert_eq!(prices.bare("openai", "openai/gpt-4o"), "gpt-4o");
+        assert_eq!(prices.bare("openai", "OpenAI/gpt-4o"), "gpt-4o");
+        assert_eq!(prices.bare("azure", "azure.ai.openai/gpt-4o"), "gpt-4o");
+        assert_eq!(prices.bare("openai", "meta/llama"), "meta/llama");
+    }
 }

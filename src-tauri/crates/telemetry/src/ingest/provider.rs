@@ -44,15 +44,6 @@ pub(super) fn at(host: &str) -> String {
     }
 }
 
-/// A model without its provider's name before it.
-pub(super) fn bare<'m>(provider: &str, model: &'m str) -> &'m str {
-    let model = model.trim();
-    let within = model
-        .split_once('/')
-        .filter(|(before, _)| before.eq_ignore_ascii_case(provider) || name(before) == provider);
-    within.map_or(model, |(_, bare)| bare)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,8 +73,5 @@ mod tests {
         assert_eq!(at("api.groq.com"), "groq");
         assert_eq!(at("localhost:11434"), "ollama");
         assert_eq!(at("10.0.0.7"), "");
-        assert_eq!(bare("openai", "openai/gpt-4o"), "gpt-4o");
-        assert_eq!(bare("azure", "azure.ai.openai/gpt-4o"), "gpt-4o");
-        assert_eq!(bare("openai", "meta/llama"), "meta/llama");
     }
 }

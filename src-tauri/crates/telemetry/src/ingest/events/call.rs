@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::item::Item;
 use super::value::{Maybe, Told, count, flag, name, number, text, wrong};
-use crate::ingest::{Setting, fault, prices, provider};
+use crate::ingest::{Prices, Setting, fault, prices};
 
 /// The version of a price that the reporter told.
 pub(super) const REPORTED: &str = "reported";
@@ -20,7 +20,7 @@ pub(super) fn read(
     at: Timestamp,
     setting: &Setting,
 ) -> Result<Call, String> {
-    let (provider, model) = target(item.provider, item.model)?;
+    let (provider, model) = target(item.provider, item.model, &setting.prices)?;
     let error = text("error", item.error)?;
     let outcome = outcome(item.outcome, error.is_some())?;
     if outcome == Outcome::Ok && error.is_some() {
@@ -86,17 +86,21 @@ pub(super) fn read(
 }
 
 /// Who answered: `provider` and `model`, or both in the model as `provider/model`.
-fn target(told_provider: Maybe<'_>, told_model: Maybe<'_>) -> Result<(String, String), String> {
+fn target(
+    told_provider: Maybe<'_>,
+    told_model: Maybe<'_>,
+    prices: &Prices,
+) -> Result<(String, String), String> {
     let model = text("model", told_model)?
         .ok_or("model is missing: write which model was asked, such as \"gpt-4o\"")?;
     if let Some(told) = text("provider", told_provider)? {
-        let known = provider::name(&told);
-        let model = provider::bare(&known, &model).to_owned();
+        let known = prices.name(&told);
+        let model = prices.bare(&known, &model).to_owned();
         return Ok((known, model));
     }
     match model.trim().split_once('/') {
         Some((before, model)) if !before.is_empty() && !model.is_empty() => {
-            Ok((provider::name(before), model.to_owned()))
+            Ok((prices.name(before), model.to_owned()))
         }
         _ => Err(
             "provider is missing: write who answered, such as \"openai\", or the model as \"openai/gpt-4o\""

@@ -5,6 +5,9 @@
     reason = "tests"
 )]
 
+use std::time::Duration;
+
+use cockpit_model::traffic::{PriceSpec, ProviderKind, ProviderSpec};
 use cockpit_model::{Call, CallSource, Operation, Outcome, Report, Timestamp, Usd};
 use proptest::prelude::*;
 
@@ -47,6 +50,72 @@ fn refused(json: &str) -> String {
     let batch = read_all(json);
     assert!(batch.records.is_empty(), "{json} was taken");
     batch.rejected[0].reason.clone()
+}
+
+/// A provider of the configuration.
+fn configured(name: &str, prices: &[(&str, f64)]) -> ProviderSpec {
+    let price = |dollars| Usd::from_dollars(dollars).unwrap();
+    let price = |(model, dollars): &(&str, f64)| {
+        let each = price(*dollars);
+        let price = PriceSpec {
+            input: each,
+            output: each,
+            cached_input: None,
+        };
+        ((*model).to_owned(), price)
+    };
+    ProviderSpec {
+        name: name.to_owned(),
+        kind: ProviderKind::OpenAi,
+        base_url: "https://proxy.example/v1".to_owned(),
+        api_key: None,
+        timeout: Duration::ZERO,
+        first_byte_timeout: Duration::ZERO,
+        idle_timeout: Duration::ZERO,
+        service: None,
+        behind_gateway: false,
+        queue: None,
+        prices: prices.iter().map(price).collect(),
+    }
+}
+
+#[test]
+fn a_provider_of_the_configuration_is_known_by_its_name() {
+    let providers = [
+        configured("google", &[("own", 1.0)]),
+        configured("MyProxy", &[("own", 2.0)]),
+        configured("azure-openai", &[("own", 3.0)]),
+    ];
+    let setting = Setting {
+        prices: Prices::of_providers(&providers),
+        ..setting()
+    };
+    let call = |provider: &str, model: &str| {
+        let json = serde_json::json!({
+            "type": "call", "provider": provider, "model": model, "input_tokens": 1_000_000, "output_tokens": 0,
+        });
+        let mut batch = read(json.to_string().as_bytes(), &setting, 7).unwrap();
+        match batch.records.pop().unwrap().1 {
+            Record::Call(call) => (call.provider, call.model, call.cost_usd),
+            Record::Report(report) => panic!("{report:?}"),
+        }
+    };
+    for (told, model, name, dollars) in [
+        ("google", "own", "google", 1.0),
+        ("Google", "google/own", "google", 1.0),
+        ("MyProxy", "own", "MyProxy", 2.0),
+        (" myproxy ", "MYPROXY/own", "MyProxy", 2.0),
+        ("azure-openai", "own", "azure-openai", 3.0),
+    ] {
+        let expected = (
+            name.to_owned(),
+            "own".to_owned(),
+            Usd::from_dollars(dollars),
+        );
+        assert_eq!(call(told, model), expected, "{told}");
+    }
+    // Who is none of them is called as everywhere.
+    assert_eq!(call("gcp.gemini", "own").0, "gemini");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 
 use super::attributes::{Attributes, hex, moment, service};
 use super::{Translated, logs};
-use crate::ingest::{Setting, fault, prices, provider};
+use crate::ingest::{Prices, Setting, fault, prices, provider};
 
 const INPUT: &[&str] = &[
     "gen_ai.usage.input_tokens",
@@ -176,8 +176,8 @@ fn read(span: &Span, about: Attributes<'_>, setting: &Setting) -> Result<Option<
             span.name.chars().take(60).collect::<String>()
         ));
     };
-    let provider = provider_of(told);
-    let model = provider::bare(&provider, &model).to_owned();
+    let provider = provider_of(told, &setting.prices);
+    let model = setting.prices.bare(&provider, &model).to_owned();
     let status = told
         .count(&["http.response.status_code", "http.status_code"])
         .and_then(|status| u16::try_from(status).ok());
@@ -305,10 +305,10 @@ fn is_around(name: &str) -> bool {
     .any(|word| name.contains(word))
 }
 
-fn provider_of(told: Attributes<'_>) -> String {
+fn provider_of(told: Attributes<'_>, prices: &Prices) -> String {
     let named = told
         .text(&["gen_ai.provider.name", "gen_ai.system", "ai.model.provider"])
-        .map(|name| provider::name(&name))
+        .map(|name| prices.name(&name))
         .filter(|name| !name.is_empty());
     let at = || {
         let (host, port) = server(told)?;
