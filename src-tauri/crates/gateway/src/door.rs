@@ -155,6 +155,7 @@ async fn answer(
         },
     };
     let allowed_hosts = &force.spec.allowed_hosts;
+    let from = gate::origin(&parts.headers, peer);
     let origin = parts.headers.get(ORIGIN).cloned();
     if parts.method == Method::OPTIONS && origin.is_some() {
         let admitted = match &front {
@@ -164,7 +165,7 @@ async fn answer(
         return match admitted {
             Ok(()) => preflight(&parts.headers),
             Err(refusal) => {
-                shared.refused(gate::origin(&parts.headers, peer), &refusal);
+                shared.refused(from, &refusal);
                 refusal.answer(protocol)
             }
         };
@@ -176,12 +177,12 @@ async fn answer(
     let caller = match admitted {
         Ok(caller) => caller,
         Err(refusal) => {
-            shared.refused(gate::origin(&parts.headers, peer), &refusal);
+            shared.refused(from, &refusal);
             return refusal.answer(protocol);
         }
     };
     if let Some(key) = &caller.key {
-        shared.visited(&key.name, gate::origin(&parts.headers, peer));
+        shared.visited(&key.name, from);
     }
     if is_ambiguous(&parts.method, parts.uri.path()) {
         return Refusal::new(
@@ -197,7 +198,7 @@ async fn answer(
                 force,
                 caller,
                 front,
-                peer,
+                from,
                 parts,
                 protocol,
                 dialect,
@@ -205,17 +206,20 @@ async fn answer(
             };
             flow::answer(request, body).await
         }
-        (What::Models | What::Other, Some(front)) => {
-            through::pass_to(&shared, &front.provider, &caller, parts, body)
-                .await
-                .unwrap_or_else(|refusal| refusal.answer(protocol))
-        }
         (What::Models, None) => {
             through::list(&shared, &force, &caller, protocol, parts, body).await
         }
-        (What::Other, None) => through::pass(&shared, &force, &caller, protocol, parts, body)
-            .await
-            .unwrap_or_else(|refusal| refusal.answer(protocol)),
+        (what, front) => {
+            let passing = through::Passing {
+                shared: &shared,
+                force: &force,
+                caller: &caller,
+                from,
+                protocol,
+                looks: what != What::Other,
+            };
+            passing.pass(front.as_deref(), parts, body).await
+        }
     };
     if let Some(origin) = origin {
         let headers = response.headers_mut();

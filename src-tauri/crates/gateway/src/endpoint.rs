@@ -26,6 +26,8 @@ pub(crate) enum What {
     Model(Dialect),
     /// The list of models.
     Models,
+    /// What there is, at an Ollama: asks no model, changes nothing.
+    Look,
     /// Anything else: passed on as it is.
     Other,
 }
@@ -57,6 +59,11 @@ impl Endpoint {
             (&Method::POST, "/api/generate") => What::Model(Dialect::OllamaGenerate),
             (&Method::POST, "/api/embed" | "/api/embeddings") => What::Model(Dialect::OllamaEmbed),
             (&Method::GET, "/v1/models") => What::Models,
+            (&Method::GET | &Method::HEAD, "/" | "/api/tags" | "/api/ps" | "/api/version")
+                if protocol == Protocol::Ollama =>
+            {
+                What::Look
+            }
             _ => What::Other,
         };
         Self { protocol, what }
@@ -173,6 +180,8 @@ mod tests {
             !strange("/api/blobs/sha256:00") && !is_ambiguous(&Method::GET, "/v1/models/a%2Fb")
         );
         assert_eq!(of(&Method::GET, "/api/chat").what, What::Other);
+        assert_eq!(of(&Method::GET, "/api/tags").what, What::Look);
+        assert_eq!(of(&Method::POST, "/api/tags").what, What::Other);
         let models = Endpoint::of(&Method::GET, "/v1/models", true);
         assert_eq!(
             (models.protocol, models.what),

@@ -27,6 +27,7 @@ mod breakers;
 mod cache;
 mod calendar;
 mod call_id;
+mod callers;
 mod door;
 mod endpoint;
 mod findings;

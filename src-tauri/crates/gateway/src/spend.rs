@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cockpit_model::gateway::BudgetView;
-use cockpit_model::traffic::{
-    Budget as BudgetSpec, CommonLimits, KeySpec, Limits as LimitsSpec, TrafficSpec,
-};
+use cockpit_model::traffic::{Budget as BudgetSpec, KeySpec, Limits as LimitsSpec, TrafficSpec};
 use cockpit_model::{Timestamp, Usd};
 use cockpit_resilience::budget::{self, Budget, Crossed, Each};
 use cockpit_resilience::rate::{self, Cost, Dimension, Headroom, Limits};
@@ -19,6 +17,7 @@ use tokio::time::Instant;
 
 use self::forgotten::Forgotten;
 use crate::calendar;
+use crate::callers::Callers;
 use crate::refusal::Refusal;
 
 /// More callers are not kept apart: users and agents are named by callers, so idle ones are forgotten.
@@ -110,10 +109,7 @@ pub(crate) struct Held {
 /// Who asks, and what it may cost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wish<'a> {
-    pub(crate) key: Option<&'a KeySpec>,
-    pub(crate) user: Option<&'a str>,
-    pub(crate) agent: Option<&'a str>,
-    pub(crate) common: &'a CommonLimits,
+    pub(crate) callers: Callers<'a>,
     pub(crate) budget: BudgetSpec,
     pub(crate) tokens: u64,
     /// Of the dearest target; zero where all of them run here.
@@ -359,22 +355,13 @@ impl Spend {
 
 /// Everybody whose account a request touches, and what each may use.
 fn parties<'a>(wish: &Wish<'a>) -> impl Iterator<Item = (Who, Option<&'a LimitsSpec>)> {
-    let common = wish.common;
-    [
-        Some((Who::All, None)),
-        wish.key
-            .map(|key| (Who::Key(key.name.clone()), Some(&key.limits))),
-        wish.user
-            .map(|user| (Who::User(user.to_owned()), Some(&common.user))),
-        wish.agent
-            .map(|agent| (Who::Agent(agent.to_owned()), Some(&common.agent))),
-    ]
-    .into_iter()
-    .flatten()
-    .filter(move |(who, limits)| {
-        // Who is not limited needs no account.
-        caps(who, *limits, wish.budget) != Each::default() || limits.is_some_and(is_rated)
-    })
+    let each = wish.callers.limits();
+    std::iter::once((Who::All, None))
+        .chain(each.map(|one| (one.who(), Some(one.limits))))
+        .filter(move |(who, limits)| {
+            // Who is not limited needs no account.
+            caps(who, *limits, wish.budget) != Each::default() || limits.is_some_and(is_rated)
+        })
 }
 
 const fn is_rated(limits: &LimitsSpec) -> bool {

@@ -211,6 +211,32 @@ async fn who_was_let_in_by_ollama_is_let_in_and_a_tunnel_is_not() {
 }
 
 #[tokio::test]
+async fn a_key_for_certain_models_moves_no_others() {
+    let key = |spec: &mut TrafficSpec| {
+        spec.keys = vec![KeySpec {
+            name: "app".to_owned(),
+            secret: Some(SecretPlace::Env("APP".to_owned())),
+            limits: Limits {
+                models: Some(vec!["ollama/llama3.2".to_owned()]),
+                ..Limits::default()
+            },
+        }];
+    };
+    let doors = TwoDoors::open(key).await;
+    let known = [("authorization", "Bearer secret of APP")];
+    let pulled = json!({"model": "qwen3", "stream": false});
+    let answer = doors.post("/api/pull", &pulled, &known).await;
+    assert_eq!(answer.status(), 403);
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(body["code"], "policy_model");
+    let url = format!("http://{}/api/tags", doors.front);
+    let tags = doors.rig.client.get(url).header(known[0].0, known[0].1);
+    assert_eq!(tags.send().await.unwrap().status(), 200);
+    // Without a key it is as with Ollama itself.
+    assert_eq!(doors.post("/api/pull", &pulled, &[]).await.status(), 200);
+}
+
+#[tokio::test]
 async fn a_service_that_is_down_is_named_and_one_that_moved_is_found() {
     let doors = TwoDoors::open(|_| {}).await;
     doors.rig.set_down("ollama", Some("stopped by hand"));

@@ -17,7 +17,7 @@ const LARGEST_REQUEST: usize = 64 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Reads a request.
-pub(super) async fn read(body: Incoming, mut share: Share) -> Result<Bytes, Refusal> {
+pub(crate) async fn read(body: Incoming, mut share: Share) -> Result<Bytes, Refusal> {
     let too_large = || {
         Refusal::new(
             "caller_too_large",

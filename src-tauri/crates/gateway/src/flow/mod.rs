@@ -13,7 +13,7 @@ mod again;
 mod answer;
 mod attempt;
 mod attempts;
-mod bodies;
+pub(crate) mod bodies;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ use self::answer::{Sent, name_target, put};
 use self::attempts::Attempts;
 use crate::Shared;
 use crate::body::Outgoing;
+use crate::callers::{Callers, short, told};
 use crate::endpoint::{Protocol, operation};
 use crate::findings::Whose;
 use crate::flight::{Expected, Flight};
@@ -57,8 +58,8 @@ pub(crate) struct Request {
     pub(crate) caller: Caller,
     /// At whose address it came in, if that is not the gateway's own.
     pub(crate) front: Option<Arc<Front>>,
-    /// From where.
-    pub(crate) peer: IpAddr,
+    /// From where; see [`gate::origin`](crate::gate::origin).
+    pub(crate) from: IpAddr,
     pub(crate) parts: Parts,
     pub(crate) protocol: Protocol,
     pub(crate) dialect: Dialect,
@@ -81,7 +82,7 @@ pub(crate) async fn answer(request: Request, body: Incoming) -> Response<Outgoin
             if guard::is_violation(&refusal)
                 && let Some(call) = flight.call()
             {
-                request.shared.broken(whose(request.peer, call), &refusal);
+                request.shared.broken(whose(request.from, call), &refusal);
             }
             let mut response = refusal.answer(protocol);
             if let Some(call) = flight.call() {
@@ -97,10 +98,6 @@ pub(crate) async fn answer(request: Request, body: Incoming) -> Response<Outgoin
 
 fn draft(request: &Request, at: Timestamp) -> Call {
     let headers = &request.parts.headers;
-    let text = |name: &str| {
-        let value = headers.get(name)?.to_str().ok()?.trim();
-        (!value.is_empty()).then(|| short(value))
-    };
     Call {
         id: crate::call_id::new(at),
         at,
@@ -115,10 +112,10 @@ fn draft(request: &Request, at: Timestamp) -> Call {
         error: None,
         status: None,
         finish_reason: None,
-        user: text("x-cockpit-user"),
-        agent: text("x-cockpit-agent"),
+        user: told(headers, "x-cockpit-user"),
+        agent: told(headers, "x-cockpit-agent"),
         key: request.caller.key.as_ref().map(|key| key.name.clone()),
-        tags: text("x-cockpit-tags")
+        tags: told(headers, "x-cockpit-tags")
             .map(|tags| {
                 let tags = tags.split(',').map(str::trim).filter(|tag| !tag.is_empty());
                 tags.take(16).map(str::to_owned).collect()
@@ -146,16 +143,6 @@ fn whose(from: IpAddr, call: &Call) -> Whose<'_> {
         agent: call.agent.as_deref(),
         from: Some(from),
     }
-}
-
-/// The longest name of a user or an agent, in bytes: as long as it is written down, so that what was spent
-/// under it is found again.
-const LONGEST_CALLER: usize = 256;
-
-/// A name as it is kept: callers choose them.
-fn short(text: &str) -> String {
-    let end = text.floor_char_boundary(LONGEST_CALLER);
-    text.get(..end).unwrap_or_default().to_owned()
 }
 
 async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result<Sent, Refusal> {
@@ -201,13 +188,20 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         }
     }
     let rules = force.rules(&chain);
-    let key = request.caller.key.as_deref();
-    guard::policy(key, model, &chain, &asked, rules)?;
+    let user = flight.call().and_then(|call| call.user.clone());
+    let agent = flight.call().and_then(|call| call.agent.clone());
+    let callers = Callers {
+        key: request.caller.key.as_deref(),
+        user: user.as_deref(),
+        agent: agent.as_deref(),
+        common: &force.spec.limits,
+    };
+    guard::policy(callers, model, &chain, &asked, rules)?;
     guard::prompt(&body, rules)?;
     let sent = match guard::pii::look(&body, rules.pii) {
         Some(looked) => {
             if let Some(call) = flight.call() {
-                shared.found(whose(request.peer, call), &call.id, &looked);
+                shared.found(whose(request.from, call), &call.id, &looked);
             }
             if let Some(refusal) = looked.refusal {
                 return Err(refusal);
@@ -216,10 +210,8 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         }
         None => body.clone(),
     };
-    let most = guard::most::allowed(key, rules);
+    let most = guard::most::allowed(callers, rules);
 
-    let user = flight.call().and_then(|call| call.user.clone());
-    let agent = flight.call().and_then(|call| call.agent.clone());
     let output = if operation(request.dialect) == Operation::Embeddings {
         0
     } else {
@@ -231,10 +223,7 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
     };
     let input = asked.estimated_input_tokens();
     let wish = Wish {
-        key,
-        user: user.as_deref(),
-        agent: agent.as_deref(),
-        common: &force.spec.limits,
+        callers,
         budget: force.spec.budget,
         tokens: input.saturating_add(output),
         cost: dearest(&chain, input, output),

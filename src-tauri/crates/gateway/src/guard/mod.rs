@@ -8,10 +8,11 @@ mod words;
 
 use bytes::Bytes;
 use cockpit_metering::wire::Request as Asked;
-use cockpit_model::traffic::{KeySpec, Rules};
+use cockpit_model::traffic::Rules;
 
 pub(crate) use self::answers::judge as judge_answer;
 pub(crate) use self::schema::Schema;
+use crate::callers::Callers;
 use crate::force::Chain;
 use crate::refusal::Refusal;
 
@@ -20,30 +21,31 @@ use crate::refusal::Refusal;
 /// # Errors
 /// When a rule forbids it.
 pub(crate) fn policy(
-    key: Option<&KeySpec>,
+    callers: Callers<'_>,
     model: &str,
     chain: &Chain,
     asked: &Asked<'_>,
     rules: &Rules,
 ) -> Result<(), Refusal> {
-    if let Some(key) = key
-        && let Some(models) = &key.limits.models
-    {
-        let named = |allowed: &String| {
-            allowed == model
-                || chain.route.is_none()
-                    && chain.targets.iter().any(|(target, _)| {
-                        *allowed == target.to_string() || *allowed == target.model
-                    })
-        };
-        if !models.iter().any(named) {
+    let named = |allowed: &String| {
+        allowed == model
+            || chain.route.is_none()
+                && chain
+                    .targets
+                    .iter()
+                    .any(|(target, _)| *allowed == target.to_string() || *allowed == target.model)
+    };
+    for one in callers.limits() {
+        if let Some(models) = &one.limits.models
+            && !models.iter().any(named)
+        {
             return Err(Refusal::new(
                 "policy_model",
-                format!("the key `{}` may not ask for `{model}`", key.name),
+                format!("{} may not ask for `{model}`", one.who()),
             ));
         }
     }
-    if let (Some(most), Some(wanted)) = (most::allowed(key, rules), asked.max_tokens)
+    if let (Some(most), Some(wanted)) = (most::allowed(callers, rules), asked.max_tokens)
         && wanted > most
     {
         return Err(Refusal::new(

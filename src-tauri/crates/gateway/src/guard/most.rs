@@ -5,15 +5,16 @@
 
 use cockpit_metering::wire::Dialect;
 use cockpit_metering::wire::splice::Most;
-use cockpit_model::traffic::{KeySpec, ProviderKind, Rules};
+use cockpit_model::traffic::{ProviderKind, Rules};
 use hyper::Uri;
 
+use crate::callers::Callers;
 use crate::force::Provider;
 
-/// What a request may ask for at most, by the rules of its route and of its key.
-pub(crate) fn allowed(key: Option<&KeySpec>, rules: &Rules) -> Option<u64> {
-    let most = [rules.max_tokens, key.and_then(|key| key.limits.max_tokens)];
-    most.into_iter().flatten().min()
+/// What a request may ask for at most, by the rules of its route and the limits of whoever asks.
+pub(crate) fn allowed(callers: Callers<'_>, rules: &Rules) -> Option<u64> {
+    let theirs = callers.limits().filter_map(|one| one.limits.max_tokens);
+    theirs.chain(rules.max_tokens).min()
 }
 
 /// How a limit is written for a provider; `None`: what is asked for writes nothing.
