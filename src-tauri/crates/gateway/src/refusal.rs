@@ -98,8 +98,14 @@ impl Refusal {
             // The official clients prefer this one, which is exact.
             let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
             headers.insert("retry-after-ms", HeaderValue::from(millis.max(1)));
-            if wait > LONGEST_WAIT || self.status == StatusCode::PAYMENT_REQUIRED {
-                headers.insert("x-should-retry", HeaderValue::from_static("false"));
+            // They take no other answer of this kind for one that passes by itself.
+            let retry = match (wait > LONGEST_WAIT, self.status) {
+                (true, _) => Some("false"),
+                (false, StatusCode::PAYMENT_REQUIRED) => Some("true"),
+                (false, _) => None,
+            };
+            if let Some(retry) = retry {
+                headers.insert("x-should-retry", HeaderValue::from_static(retry));
             }
         }
         if let Some(limits) = &self.limits {

@@ -20,8 +20,13 @@ use crate::calendar;
 use crate::callers::Callers;
 use crate::refusal::Refusal;
 
-/// More callers are not kept apart: users and agents are named by callers, so idle ones are forgotten.
+/// More callers are not kept apart: users and agents are named by callers, so idle ones are forgotten, and what is
+/// more shares one account.
 const MOST: usize = 10_000;
+/// How often it is looked who is idle, once there are so many.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How long a request may take that holds what is left of a budget: a guess, after which to try again.
+const UNDER_WAY: Duration = Duration::from_secs(2);
 /// Accounts that a start opens for those who spent most, so that they can be shown.
 const OPENED: usize = 1000;
 /// More budgets than this nobody reads.
@@ -45,6 +50,8 @@ impl std::fmt::Display for Who {
         match self {
             Self::All => f.write_str("this cockpit"),
             Self::Key(name) => write!(f, "the key `{name}`"),
+            Self::User(name) if name.is_empty() => f.write_str("all further users together"),
+            Self::Agent(name) if name.is_empty() => f.write_str("all further agents together"),
             Self::User(name) => write!(f, "the user `{name}`"),
             Self::Agent(name) => write!(f, "the agent `{name}`"),
         }
@@ -65,12 +72,32 @@ pub(crate) struct Spend {
 struct Accounts {
     open: HashMap<Who, Account>,
     forgotten: Forgotten,
+    swept: Option<Duration>,
 }
 
 impl Accounts {
-    /// Closes those that are not in use.
+    /// Whose account is used: beyond [`MOST`] one without a name is that of everybody else.
+    fn kept_as(&self, who: Who) -> Who {
+        if self.open.len() < MOST || self.open.contains_key(&who) {
+            return who;
+        }
+        match who {
+            Who::User(_) => Who::User(String::new()),
+            Who::Agent(_) => Who::Agent(String::new()),
+            own @ (Who::All | Who::Key(_)) => own,
+        }
+    }
+
+    /// Closes those that are not in use, once there are so many; looks for them now and then only.
     fn make_room(&mut self, now: Duration, periods: &budget::Periods) {
-        let Self { open, forgotten } = self;
+        let early = |swept: Duration| now.saturating_sub(swept) < SWEEP_EVERY;
+        if self.open.len() < MOST || self.swept.is_some_and(early) {
+            return;
+        }
+        self.swept = Some(now);
+        let Self {
+            open, forgotten, ..
+        } = self;
         open.retain(|who, account| {
             if !account.limits.is_idle(now) {
                 return true;
@@ -134,7 +161,9 @@ impl Spend {
     pub(crate) fn restore(&self, spent: Vec<(Who, Each<Usd>)>) {
         let periods = calendar::now();
         let mut accounts = self.accounts();
-        let Accounts { open, forgotten } = &mut *accounts;
+        let Accounts {
+            open, forgotten, ..
+        } = &mut *accounts;
         for (who, spent) in spent {
             let places = open.len() < OPENED;
             match open.get_mut(&who) {
@@ -175,6 +204,7 @@ impl Spend {
             if caps == Each::default() {
                 continue;
             }
+            let who = accounts.kept_as(who);
             let account = account(
                 &mut accounts,
                 &who,
@@ -205,11 +235,10 @@ impl Spend {
             parts: Vec::new(),
         };
         let mut accounts = self.accounts();
-        if accounts.open.len() >= MOST {
-            accounts.make_room(now, &periods);
-        }
+        accounts.make_room(now, &periods);
         let mut refused = None;
         for (who, limits) in parties(wish) {
+            let who = accounts.kept_as(who);
             let account = account(&mut accounts, &who, limits, wish.budget, &periods, now);
             let estimate = Cost {
                 requests: 1,
@@ -281,7 +310,9 @@ impl Spend {
                     Who::Agent(_) => Some(&spec.limits.agent),
                 };
                 let caps = caps(&who, limits, spec.budget);
-                let Accounts { open, forgotten } = &mut *accounts;
+                let Accounts {
+                    open, forgotten, ..
+                } = &mut *accounts;
                 let stand = match open.get_mut(&who).and_then(|one| one.budget.as_mut()) {
                     Some(budget) => budget.view(&periods),
                     None => {
@@ -322,7 +353,7 @@ impl Spend {
         let accounts = self.accounts();
         let mut tightest: HashMap<&'static str, Headroom> = HashMap::new();
         for (who, _) in parties(wish) {
-            let Some(account) = accounts.open.get(&who) else {
+            let Some(account) = accounts.open.get(&accounts.kept_as(who)) else {
                 continue;
             };
             for (dimension, headroom) in account.limits.headroom(now) {
@@ -405,7 +436,9 @@ fn account<'a>(
         .collect()
     };
     let rates = rates();
-    let Accounts { open, forgotten } = accounts;
+    let Accounts {
+        open, forgotten, ..
+    } = accounts;
     let account = open.entry(who.clone()).or_insert_with(|| Account {
         rates: rates.clone(),
         limits: Limits::new(&rates),
@@ -415,11 +448,14 @@ fn account<'a>(
         account.limits.reconfigure(&rates, now);
         account.rates = rates;
     }
-    if caps != Each::default() {
-        account
-            .budget
-            .get_or_insert_with(|| Budget::new(caps, periods, forgotten.take(who, periods)))
-            .reconfigure(caps);
+    match &mut account.budget {
+        // Also where it is limited no more: what it spends still counts.
+        Some(budget) => budget.reconfigure(caps),
+        None if caps != Each::default() => {
+            let spent = forgotten.take(who, periods);
+            account.budget = Some(Budget::new(caps, periods, spent));
+        }
+        None => {}
     }
     account
 }
@@ -438,6 +474,19 @@ fn limited_refusal(who: &Who, limited: &rate::Limited) -> Refusal {
 }
 
 fn exhausted_refusal(who: &Who, exhausted: &budget::Exhausted) -> Refusal {
+    if exhausted.spent < exhausted.limit {
+        return Refusal::new(
+            "policy_budget_exhausted",
+            format!(
+                "what is left of the {} budget of {who} ({:.2} of {:.2} USD are spent) is set aside for requests \
+                 that are under way; try again once one of them is done; models on this machine go on",
+                exhausted.span.as_str(),
+                exhausted.spent.dollars(),
+                exhausted.limit.dollars(),
+            ),
+        )
+        .retry_after(Some(UNDER_WAY));
+    }
     let wait = exhausted.renews_at.duration_since(Timestamp::now());
     Refusal::new(
         "policy_budget_exhausted",
@@ -505,5 +554,120 @@ impl Drop for Held {
         if !self.parts.is_empty() {
             self.end(None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use cockpit_model::traffic::CommonLimits;
+
+    fn spend() -> Arc<Spend> {
+        Arc::new(Spend::new(Box::new(|_, _| {})))
+    }
+
+    fn key(limits: LimitsSpec) -> KeySpec {
+        KeySpec {
+            name: "app".to_owned(),
+            secret: None,
+            limits,
+        }
+    }
+
+    fn wish<'a>(
+        key: Option<&'a KeySpec>,
+        user: Option<&'a str>,
+        common: &'a CommonLimits,
+        cost: f64,
+    ) -> Wish<'a> {
+        Wish {
+            callers: Callers {
+                key,
+                user,
+                agent: None,
+                common,
+            },
+            budget: BudgetSpec::default(),
+            tokens: 0,
+            cost: Usd::from_dollars(cost).unwrap(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_budget_that_was_taken_away_stops_nobody() {
+        let (spend, common) = (spend(), CommonLimits::default());
+        let limited = LimitsSpec {
+            requests_per_minute: Some(60),
+            usd_per_day: Usd::from_dollars(5.0),
+            ..LimitsSpec::default()
+        };
+        let before = key(limited.clone());
+        let dear = wish(Some(&before), None, &common, 6.0);
+        spend.reserve(&dear).unwrap().settle(0, dear.cost);
+        let refusal = spend.reserve(&dear).err().unwrap();
+        assert_eq!(refusal.code, "policy_budget_exhausted");
+        assert!(refusal.message.contains("is spent"), "{}", refusal.message);
+
+        let after = key(LimitsSpec {
+            usd_per_day: None,
+            ..limited
+        });
+        let dear = wish(Some(&after), None, &common, 6.0);
+        assert!(spend.may_spend(&dear).is_ok());
+        spend.reserve(&dear).unwrap().settle(0, dear.cost);
+        // Given back, it knows what was spent meanwhile.
+        let refusal = spend
+            .reserve(&wish(Some(&before), None, &common, 1.0))
+            .err();
+        assert!(refusal.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn money_that_is_only_set_aside_is_not_told_as_spent() {
+        let (spend, common) = (spend(), CommonLimits::default());
+        let app = key(LimitsSpec {
+            usd_per_day: Usd::from_dollars(5.0),
+            ..LimitsSpec::default()
+        });
+        let one = wish(Some(&app), None, &common, 3.0);
+        let under_way = spend.reserve(&one).unwrap();
+        let refusal = spend.reserve(&one).err().unwrap();
+        assert_eq!(refusal.code, "policy_budget_exhausted");
+        assert_eq!(refusal.retry_after, Some(UNDER_WAY));
+        assert!(refusal.message.contains("0.00 of 5.00 USD are spent"));
+        under_way.settle(0, Usd::ZERO);
+        assert!(spend.reserve(&one).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn made_up_names_fill_no_memory_and_get_nobody_more() {
+        let spend = spend();
+        let common = CommonLimits {
+            user: LimitsSpec {
+                requests_per_minute: Some(1),
+                ..LimitsSpec::default()
+            },
+            ..CommonLimits::default()
+        };
+        let ask = |user: &str| {
+            let held = spend.reserve(&wish(None, Some(user), &common, 0.0));
+            held.map(|held| held.settle(0, Usd::ZERO))
+                .map_err(|refusal| refusal.message)
+        };
+        for n in 0..MOST {
+            ask(&format!("user {n}")).unwrap();
+        }
+        ask("one more").unwrap();
+        let refused = ask("and another").unwrap_err();
+        assert!(
+            refused.starts_with("all further users together may use 1 requests"),
+            "{refused}"
+        );
+        assert_eq!(spend.accounts().open.len(), MOST + 1);
+        // Idle ones make room.
+        tokio::time::advance(Duration::from_secs(61)).await;
+        ask("and another").unwrap();
+        assert_eq!(spend.accounts().open.len(), 1);
     }
 }

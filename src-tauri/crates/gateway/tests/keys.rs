@@ -206,7 +206,7 @@ async fn our_refusals_say_what_is_left_and_when_to_come_again() {
     let mut spec = one_vendor().await;
     spec.limits.user = Limits {
         requests_per_minute: Some(1),
-        usd_per_day: Usd::from_dollars(0.000_001),
+        usd_per_month: Usd::from_dollars(0.000_001),
         ..Limits::default()
     };
     let rig = Rig::new(spec).await;
