@@ -216,3 +216,18 @@ async fn with_the_budget_spent_what_costs_nothing_goes_on() {
     assert_eq!(ask("openai/gpt-4o-mini").await, (200, Some(Usd::ZERO)));
     assert_eq!(ask("ollama/llama3.2").await, (200, Some(Usd::ZERO)));
 }
+
+#[tokio::test]
+async fn an_ollama_is_not_asked_what_nobody_here_has_read() {
+    let (_doubles, spec) = limited(Limits::default()).await;
+    let rig = Rig::new(spec).await;
+    let twice = json!({"model": "ollama/llama3.2", "Model": "forbidden", "messages": []});
+    let answer = rig.post_with("/api/chat", &twice, &[APP]).await;
+    let refused: Value = answer.json().await.unwrap();
+    assert_eq!(refused["code"], "caller_malformed_request");
+    assert!(refused["error"].as_str().unwrap().contains("`model`"));
+    // Who tells letters apart is asked.
+    let mut strange = chat("openai/gpt-4o");
+    strange["Options"] = json!({});
+    assert_eq!(rig.post_with(CHAT, &strange, &[APP]).await.status(), 200);
+}

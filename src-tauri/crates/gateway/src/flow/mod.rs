@@ -196,6 +196,7 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         agent: agent.as_deref(),
         common: &force.spec.limits,
     };
+    guard::spelling(&chain, &asked)?;
     guard::policy(callers, model, &chain, &asked, rules)?;
     guard::prompt(&body, rules)?;
     let sent = match guard::pii::look(&body, rules.pii) {

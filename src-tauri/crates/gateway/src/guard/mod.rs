@@ -8,13 +8,31 @@ mod words;
 
 use bytes::Bytes;
 use cockpit_metering::wire::Request as Asked;
-use cockpit_model::traffic::Rules;
+use cockpit_model::traffic::{ProviderKind, Rules};
 
 pub(crate) use self::answers::judge as judge_answer;
 pub(crate) use self::schema::Schema;
 use crate::callers::Callers;
 use crate::force::Chain;
 use crate::refusal::Refusal;
+
+/// Judges how it is asked for. An Ollama does not tell capital letters from small ones: it would read a key that nobody
+/// here has read.
+///
+/// # Errors
+/// When it could mean one thing here and another there.
+pub(crate) fn spelling(chain: &Chain, asked: &Asked<'_>) -> Result<(), Refusal> {
+    let mut targets = chain.targets.iter();
+    match asked.other_case {
+        Some(key) if targets.any(|(_, one)| one.spec.kind == ProviderKind::Ollama) => {
+            Err(Refusal::new(
+                "caller_malformed_request",
+                format!("the request's `{key}` stands in capital letters; write it in small ones"),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Judges what is asked for.
 ///

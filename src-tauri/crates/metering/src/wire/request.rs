@@ -29,6 +29,48 @@ pub struct Request<'a> {
     pub tools: bool,
     /// How many bytes of text the model is to read; without pictures, sound and files.
     pub text_bytes: u64,
+    /// One of the keys above that stands in other letters (`Model`): not read here, but by readers that are written in
+    /// Go, such as Ollama's, which do not tell the letters apart.
+    pub other_case: Option<&'static str>,
+}
+
+/// The keys of the outermost object that are read here.
+const READ: [&str; 23] = [
+    "model",
+    "stream",
+    "user",
+    "metadata",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens_to_sample",
+    "options",
+    "stream_options",
+    "response_format",
+    "text",
+    "output_format",
+    "output_config",
+    "format",
+    "messages",
+    "input",
+    "prompt",
+    "suffix",
+    "system",
+    "instructions",
+    "tools",
+    "functions",
+];
+
+/// The key that a reader takes this one for which does not tell letters of different case apart.
+fn meant(key: &str) -> Option<&'static str> {
+    // Besides capitals these two are the same letter to such a reader.
+    let folded = key.chars().map(|letter| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    });
+    READ.into_iter()
+        .find(|known| known.chars().eq(folded.clone()))
 }
 
 /// Whether an answer is to be JSON.
@@ -94,6 +136,7 @@ impl<'a> Request<'a> {
                 .unwrap_or_default(),
             tools: fields.tools,
             text_bytes: fields.text_bytes,
+            other_case: fields.other_case,
         })
     }
 
@@ -132,6 +175,7 @@ struct Fields<'a> {
     format: OllamaFormat,
     tools: bool,
     text_bytes: u64,
+    other_case: Option<&'static str>,
 }
 
 #[derive(Deserialize)]
@@ -216,7 +260,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                             fields.tools |= bytes > 0;
                             fields.text_bytes = fields.text_bytes.saturating_add(bytes);
                         }
-                        _ => {
+                        other => {
+                            fields.other_case = fields.other_case.or_else(|| meant(other));
                             map.next_value::<IgnoredAny>()?;
                         }
                     }
@@ -431,6 +476,21 @@ mod tests {
     fn of_a_key_that_stands_twice_the_last_counts() {
         let request = read(r#"{"model": "a", "mod\u0065l": "b"}"#);
         assert_eq!(request.model.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn a_key_in_other_letters_is_told() {
+        for (body, key) in [
+            (r#"{"model": "a", "Model": "b"}"#, "model"),
+            (r#"{"OPTIONS": {"num_predict": -1}}"#, "options"),
+            (r#"{"me\u017fsages": []}"#, "messages"),
+        ] {
+            let request = read(body);
+            assert_eq!(request.other_case, Some(key), "{body}");
+        }
+        let plain =
+            r#"{"model": "a", "Modell": 1, "x": {"Model": "b"}, "options": {}, "keep_alive": 0}"#;
+        assert_eq!(read(plain).other_case, None);
     }
 
     #[test]
