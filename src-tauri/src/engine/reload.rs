@@ -90,6 +90,7 @@ async fn put_in_force(engine: &Arc<Engine>, config: Arc<Config>) {
             match supervisor.apply(config.services.clone()).await {
                 Ok(changes) => describe(&changes),
                 Err(error) => {
+                    stay(engine).await;
                     return not_taken_up(engine, &error.to_string());
                 }
             }
@@ -118,6 +119,15 @@ async fn put_in_force(engine: &Arc<Engine>, config: Arc<Config>) {
     };
     tracing::info!("{summary}");
     engine.publish(EventBody::Config { ok: true, summary });
+}
+
+/// What was in force stays so: also the doors that were closed for what was to come.
+async fn stay(engine: &Arc<Engine>) {
+    let before = engine.settings().clone();
+    if let Some(config) = &before {
+        engine.adapters.obey(config);
+        super::doors::obey(engine, config.traffic.as_ref()).await;
+    }
 }
 
 /// The file holds, but could not be put in force.
