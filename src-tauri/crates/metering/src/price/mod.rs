@@ -1,7 +1,7 @@
 //! What a request cost: a table of prices and exact sums.
 //!
 //! The table is a part of LiteLLM's `model_prices_and_context_window.json`, unchanged (`prices/`, with its licence; made
-//! by `prices/make`); a person's own prices go before it. A price that is not known is `None`, never zero.
+//! by `prices/make`). A person's own prices go before it ([`Tariff`]). A price that is not known is `None`, never zero.
 //!
 //! # How a model is found
 //!
@@ -27,13 +27,13 @@ mod tests;
 mod vendor;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use cockpit_model::Usd;
 
 pub use parse::NoTable;
-pub use rates::{OwnPrice, Price, Tokens, WrongPrice, own_cost};
+pub use rates::{Price, Tokens, own_cost};
 pub use tariff::Tariff;
 pub use vendor::{vendor, vendor_at};
 
@@ -43,8 +43,6 @@ pub struct PriceTable {
     version: Arc<str>,
     /// By vendor, then by model in lower case.
     models: Arc<HashMap<&'static str, HashMap<Box<str>, Price>>>,
-    /// A person's own, by `model` or `provider/model` in lower case.
-    own: Arc<BTreeMap<String, Price>>,
 }
 
 /// Why a new table is not taken.
@@ -92,56 +90,21 @@ impl PriceTable {
         Self {
             version: version.trim().into(),
             models: Arc::default(),
-            own: Arc::default(),
         }
     }
 
-    /// This table with a person's own prices before it, by `model` or `provider/model`. They replace earlier ones, and
-    /// the version says so: with other prices it is another.
-    pub fn with_overrides<'a>(
-        &self,
-        own: impl IntoIterator<Item = (&'a str, OwnPrice)>,
-    ) -> Result<Self, WrongPrice> {
-        let mut prices = BTreeMap::new();
-        for (model, price) in own {
-            prices.insert(model.trim().to_lowercase(), Price::own(model, price)?);
-        }
-        let listed = self
-            .version
-            .split_once("+own-")
-            .map_or(&*self.version, |(listed, _)| listed);
-        let version = if prices.is_empty() {
-            listed.into()
-        } else {
-            format!("{listed}+own-{:08x}", fingerprint(&prices)).into()
-        };
-        Ok(Self {
-            version,
-            models: Arc::clone(&self.models),
-            own: Arc::new(prices),
-        })
-    }
-
-    /// A newly fetched table in LiteLLM's form instead of this one; a person's own prices stay. Refused when it has
-    /// lost half of the prices or more: then the download is broken, not the market.
+    /// A newly fetched table in LiteLLM's form instead of this one. Refused when it has lost half of the prices or more:
+    /// then the download is broken, not the market.
     pub fn refreshed(&self, json: &[u8], version: &str) -> Result<Self, RefreshError> {
         let new = Self::parse(json, version)?;
         let (before, after) = (self.len(), new.len());
         if after * 2 <= before {
             return Err(RefreshError::Shrunk { before, after });
         }
-        let version = match self.version.split_once("+own-") {
-            Some((_, own)) => format!("{}+own-{own}", new.version).into(),
-            None => new.version,
-        };
-        Ok(Self {
-            version,
-            models: new.models,
-            own: Arc::clone(&self.own),
-        })
+        Ok(new)
     }
 
-    /// What says where a price is from: `litellm-1.109.1`, with `+own-…` where a person's prices come first.
+    /// What says where a price is from: `litellm-1.109.1`.
     pub fn version(&self) -> &str {
         &self.version
     }
@@ -156,8 +119,8 @@ impl PriceTable {
         self.len() == 0
     }
 
-    /// What the call cost; `None` where the price is not known. `provider` is a provider's kind, a vendor (see
-    /// [`vendor_at`] for a provider with a `base_url`), or a provider's name where only a person's own price is asked.
+    /// What the call cost; `None` where the price is not known. `provider` is a provider's kind or a vendor (see
+    /// [`vendor_at`] for a provider with a `base_url`).
     pub fn cost(&self, provider: &str, model: &str, tokens: &Tokens) -> Option<Usd> {
         self.find(provider, model)?.cost(tokens)
     }
@@ -168,16 +131,6 @@ impl PriceTable {
         let provider = lower(provider.trim());
         let listed_as = vendor(&provider);
         let names = Names::of(&provider, listed_as, &model);
-        if !self.own.is_empty() {
-            let of_all = |name: &str| self.own.get(name);
-            let of_this = |name: &str| self.own.get(&format!("{provider}/{name}"));
-            let own = names
-                .iter()
-                .find_map(|name| of_this(name).or_else(|| of_all(name)));
-            if own.is_some() {
-                return own;
-            }
-        }
         if listed_as == "ollama" {
             return (!model.ends_with("-cloud") && !model.ends_with(":cloud"))
                 .then_some(&rates::FREE);
@@ -236,13 +189,4 @@ fn lower(text: &str) -> Cow<'_, str> {
     } else {
         text.into()
     }
-}
-
-/// FNV-1a: what tells one set of own prices from another.
-fn fingerprint(own: &BTreeMap<String, Price>) -> u32 {
-    format!("{own:?}")
-        .bytes()
-        .fold(0x811c_9dc5, |hash: u32, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        })
 }

@@ -18,31 +18,6 @@ pub struct Tokens {
     pub output: u64,
 }
 
-/// A person's own price, in dollars per million tokens. Cached reads and writes that are not given cost what input
-/// costs.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct OwnPrice {
-    /// Of what is read.
-    pub input: f64,
-    /// Of what is written.
-    pub output: f64,
-    /// Of what is read from the cache.
-    pub cached_read: Option<f64>,
-    /// Of what is written to the cache.
-    pub cache_write: Option<f64>,
-}
-
-/// An own price that is none.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error(
-    "the price of \"{model}\" has {amount} for {field}: give dollars per million tokens, from 0 to 1,000,000"
-)]
-pub struct WrongPrice {
-    model: String,
-    field: &'static str,
-    amount: f64,
-}
-
 /// What tokens cost at a person's own price. Dollars a million tokens are as many microdollars, a token's picodollars times a million.
 pub fn own_cost(price: &PriceSpec, tokens: &Tokens) -> Usd {
     let part = |tokens: u64, million: Usd| {
@@ -110,39 +85,6 @@ impl Price {
             base: base.rates()?,
             tiers: tiers?,
         })
-    }
-
-    pub(super) fn own(model: &str, price: OwnPrice) -> Result<Self, WrongPrice> {
-        // A dollar for a million tokens is a million picodollars for one.
-        let pico = |field, amount: f64| {
-            if (0.0..=1e6).contains(&amount) {
-                Ok((amount * 1e6).round() as u64)
-            } else {
-                Err(WrongPrice {
-                    model: model.to_owned(),
-                    field,
-                    amount,
-                })
-            }
-        };
-        let input = pico("input", price.input)?;
-        let cache = |field, amount: Option<f64>| amount.map_or(Ok(input), |a| pico(field, a));
-        let cache_write = cache("cache_write", price.cache_write)?;
-        Ok(Self {
-            base: Rates {
-                input,
-                output: pico("output", price.output)?,
-                cached_read: cache("cached_read", price.cached_read)?,
-                cache_write,
-                cache_write_1h: cache_write,
-            },
-            tiers: Vec::new(),
-        })
-    }
-
-    /// Whether it costs nothing at all.
-    pub fn is_free(&self) -> bool {
-        *self == FREE
     }
 
     /// The sum, exactly. The tier is a cliff: one token too many reprices the whole call. `None` for counts so large
