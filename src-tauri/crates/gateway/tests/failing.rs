@@ -3,12 +3,14 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     missing_docs,
     reason = "tests"
 )]
 
 mod common;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use cockpit_model::Usd;
@@ -266,18 +268,19 @@ async fn what_is_cut_at_the_end_is_written_down_before_all_is_over() {
         listener.local_addr().unwrap()
     );
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let gateway = rig.gateway.clone();
-    let serving = tokio::spawn(async move {
-        let stopped = async { drop(stopped.await) };
-        gateway.serve_at(listener, None, stopped).await;
-    });
+    let stopped = async { drop(stopped.await) };
+    // In this very task, so that nothing else happens between its end and the look at what is written down.
+    let mut serving = pin!(rig.gateway.serve_at(listener, None, stopped));
     let endless = streamed(chat("gpt-4o!endless")).to_string();
     let asking = rig.client.post(url).bearer_auth("sk-callers-own");
-    let answer = asking.body(endless).send().await.unwrap();
+    let answer = tokio::select! {
+        answer = asking.body(endless).send() => answer.unwrap(),
+        () = &mut serving => panic!("nobody stopped it"),
+    };
     // It is waited for its end, but nobody here waits for that.
     tokio::time::pause();
     stop.send(()).unwrap();
-    serving.await.unwrap();
+    serving.await;
     let call = rig.written().await.expect("nothing is open any more");
     assert_eq!(call.outcome, Outcome::Cancelled);
     drop(answer);
