@@ -18,9 +18,10 @@ pub(crate) mod bodies;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cockpit_metering::price::Tokens;
 use cockpit_metering::wire::{Dialect, JsonWanted, Request as Asked};
-use cockpit_model::traffic::Target;
+use cockpit_model::traffic::{Rules, Target};
 use cockpit_model::{Call, CallSource, Operation, Outcome, Timestamp, Usd};
 use hyper::Response;
 use hyper::body::Incoming;
@@ -33,6 +34,7 @@ use self::answer::{Sent, name_target, put};
 use self::attempts::Attempts;
 use crate::Shared;
 use crate::body::Outgoing;
+use crate::cache::Kept;
 use crate::callers::{Callers, short, told};
 use crate::endpoint::{Protocol, operation};
 use crate::findings::Whose;
@@ -41,7 +43,7 @@ use crate::force::{Chain, InForce, Provider};
 use crate::front::Front;
 use crate::gate::Caller;
 use crate::refusal::Refusal;
-use crate::spend::Wish;
+use crate::spend::{Held, Wish};
 use crate::{guard, keep};
 
 /// The longest name of a model, in bytes.
@@ -145,11 +147,77 @@ fn whose(from: IpAddr, call: &Call) -> Whose<'_> {
     }
 }
 
+/// The way of a request whose body is read: its chain, the rules, what is set aside, the cache, the attempts.
 async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result<Sent, Refusal> {
     let Request { shared, force, .. } = request;
     let body = bodies::read(body, shared.memory.share()).await?;
     let asked = Asked::read(&body)
         .map_err(|error| Refusal::new("caller_malformed_request", error.to_string()))?;
+    let model = named(&asked)?;
+    let chain = chain(request, &asked, model, flight).await?;
+    let rules = force.rules(&chain);
+    let user = flight.call().and_then(|call| call.user.clone());
+    let agent = flight.call().and_then(|call| call.agent.clone());
+    let callers = Callers {
+        key: request.caller.key.as_deref(),
+        user: user.as_deref(),
+        agent: agent.as_deref(),
+        common: &force.spec.limits,
+    };
+    guard::spelling(&chain, &asked)?;
+    guard::policy(callers, model, &chain, &asked, rules)?;
+    let sent = judged(request, &body, rules, flight)?;
+    let most = guard::most::allowed(callers, rules);
+    let expected = expected(request.dialect, &asked, most);
+    let wish = Wish {
+        callers,
+        budget: force.spec.budget,
+        tokens: expected.input.saturating_add(expected.output),
+        cost: dearest(&chain, expected),
+    };
+    let keep = rules
+        .keep_prompts
+        .and_then(|_| slot(request, flight, &sent));
+    let cache = match again::look(request, &chain, &asked, &sent, rules.cache) {
+        Again::Hit(kept) => {
+            let mut given = hit(shared, &wish, &kept, flight)?;
+            given.keep = keep;
+            return Ok(given);
+        }
+        Again::Miss(slot) => Some(slot),
+        Again::Off => None,
+    };
+    let limits = || left(shared, &wish);
+    let reserved = reserve(shared, &wish, &chain);
+    let (held, paid) = reserved.map_err(|refusal| refusal.limits(limits()))?;
+    flight.hold(held, expected);
+    let limits = limits();
+    let schema = match asked.json {
+        JsonWanted::Schema => guard::Schema::of(&sent),
+        _ => None,
+    };
+    let attempts = Attempts {
+        request,
+        chain: &chain,
+        asked: &asked,
+        body: &sent,
+        most,
+        schema,
+        paid,
+    };
+    match attempts.run(flight).await {
+        Ok(mut sent) => {
+            sent.limits = limits;
+            sent.cache = cache;
+            sent.keep = keep;
+            Ok(sent)
+        }
+        Err(refusal) => Err(refusal.limits(limits)),
+    }
+}
+
+/// The model that is asked for.
+fn named<'a>(asked: &'a Asked<'_>) -> Result<&'a str, Refusal> {
     let Some(model) = asked.model.as_deref() else {
         return Err(Refusal::new(
             "caller_malformed_request",
@@ -162,12 +230,22 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
             format!("no model has a name of {} bytes", model.len()),
         ));
     }
+    Ok(model)
+}
+
+/// Who is to answer; and what is known by then is taken note of, until a target is asked.
+async fn chain(
+    request: &Request,
+    asked: &Asked<'_>,
+    model: &str,
+    flight: &mut Flight,
+) -> Result<Chain, Refusal> {
+    let Request { shared, force, .. } = request;
     if let Some(call) = flight.call() {
         call.requested_model = Some(short(model));
         if call.user.is_none() {
             call.user = asked.user.as_deref().map(short);
         }
-        // Until a target is asked, this is what is known.
         call.model = short(model);
     }
     let chain = match &request.front {
@@ -187,33 +265,33 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
             call.target = target.to_string();
         }
     }
-    let rules = force.rules(&chain);
-    let user = flight.call().and_then(|call| call.user.clone());
-    let agent = flight.call().and_then(|call| call.agent.clone());
-    let callers = Callers {
-        key: request.caller.key.as_deref(),
-        user: user.as_deref(),
-        agent: agent.as_deref(),
-        common: &force.spec.limits,
-    };
-    guard::spelling(&chain, &asked)?;
-    guard::policy(callers, model, &chain, &asked, rules)?;
-    guard::prompt(&body, rules)?;
-    let sent = match guard::pii::look(&body, rules.pii) {
-        Some(looked) => {
-            if let Some(call) = flight.call() {
-                shared.found(whose(request.from, call), &call.id, &looked);
-            }
-            if let Some(refusal) = looked.refusal {
-                return Err(refusal);
-            }
-            looked.redacted.unwrap_or_else(|| body.clone())
-        }
-        None => body.clone(),
-    };
-    let most = guard::most::allowed(callers, rules);
+    Ok(chain)
+}
 
-    let output = if operation(request.dialect) == Operation::Embeddings {
+/// What is sent: what was asked, or what the rules made of it.
+fn judged(
+    request: &Request,
+    body: &Bytes,
+    rules: &Rules,
+    flight: &mut Flight,
+) -> Result<Bytes, Refusal> {
+    guard::prompt(body, rules)?;
+    let Some(looked) = guard::pii::look(body, rules.pii) else {
+        return Ok(body.clone());
+    };
+    if let Some(call) = flight.call() {
+        let whose = whose(request.from, call);
+        request.shared.found(whose, &call.id, &looked);
+    }
+    match looked.refusal {
+        Some(refusal) => Err(refusal),
+        None => Ok(looked.redacted.unwrap_or_else(|| body.clone())),
+    }
+}
+
+/// What it will use, as far as can be told before.
+fn expected(dialect: Dialect, asked: &Asked<'_>, most: Option<u64>) -> Expected {
+    let output = if operation(dialect) == Operation::Embeddings {
         0
     } else {
         asked
@@ -222,91 +300,68 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
             .min(most.unwrap_or(MOST_OUTPUT))
             .min(MOST_OUTPUT)
     };
-    let input = asked.estimated_input_tokens();
-    let wish = Wish {
-        callers,
-        budget: force.spec.budget,
-        tokens: input.saturating_add(output),
-        cost: dearest(&chain, input, output),
-    };
-    let keep = rules
-        .keep_prompts
-        .is_some()
-        .then(|| flight.call())
-        .flatten();
-    let keep = keep.map(|call| keep::Slot {
-        prompts: Arc::clone(&shared.prompts),
+    Expected {
+        input: asked.estimated_input_tokens(),
+        output,
+    }
+}
+
+/// Where the prompt is kept for a person.
+fn slot(request: &Request, flight: &mut Flight, sent: &Bytes) -> Option<keep::Slot> {
+    let call = flight.call()?;
+    Some(keep::Slot {
+        prompts: Arc::clone(&request.shared.prompts),
         call: call.id.clone(),
         at: call.at,
         rule: call.route.clone().unwrap_or_default(),
         dialect: request.dialect,
         request: sent.clone(),
-    });
-    let cache = match again::look(request, &chain, &asked, &sent, rules.cache) {
-        Again::Hit(kept) => {
-            // It costs nothing, whatever is spent; but it is a request.
-            let asking = Wish {
-                tokens: 0,
-                cost: Usd::ZERO,
-                ..wish
-            };
-            let held = shared.spend.reserve(&asking);
-            let held = held.map_err(|refusal| refusal.limits(left(shared, &asking)))?;
-            flight.hold(held, Expected::default());
-            let mut given = again::give(flight, &kept);
-            given.limits = left(shared, &asking);
-            given.keep = keep;
-            return Ok(given);
-        }
-        Again::Miss(slot) => Some(slot),
-        Again::Off => None,
-    };
-    let is_free = |(target, one): &(Target, Arc<Provider>)| one.tariff.is_free(&target.model);
-    let local = chain.targets.iter().any(is_free);
-    let costly = !chain.targets.iter().all(is_free);
-    let free = Wish {
-        cost: Usd::ZERO,
-        ..wish
-    };
-    let limits = || left(shared, &wish);
-    // A price that is not known is no reason to go on when everything is spent.
-    let may_pay = if costly {
-        shared.spend.may_spend(&wish)
-    } else {
-        Ok(())
-    };
-    let reserved = may_pay.and_then(|()| shared.spend.reserve(&wish));
-    let (held, paid) = match reserved {
-        Ok(held) => (held, true),
-        // Models on this machine go on.
-        Err(refusal) if local && refusal.code == "policy_budget_exhausted" => {
-            let held = shared.spend.reserve(&free);
-            (held.map_err(|refusal| refusal.limits(limits()))?, false)
-        }
-        Err(refusal) => return Err(refusal.limits(limits())),
-    };
-    flight.hold(held, Expected { input, output });
-    let limits = limits();
+    })
+}
 
-    let attempts = Attempts {
-        request,
-        chain: &chain,
-        asked: &asked,
-        body: &sent,
-        most,
-        schema: (asked.json == JsonWanted::Schema)
-            .then(|| guard::Schema::of(&sent))
-            .flatten(),
-        paid,
+/// Gives an answer from before. It costs nothing, whatever is spent; but it is a request.
+fn hit(
+    shared: &Shared,
+    wish: &Wish<'_>,
+    kept: &Kept,
+    flight: &mut Flight,
+) -> Result<Sent, Refusal> {
+    let asking = Wish {
+        tokens: 0,
+        cost: Usd::ZERO,
+        ..*wish
     };
-    match attempts.run(flight).await {
-        Ok(mut sent) => {
-            sent.limits = limits;
-            sent.cache = cache;
-            sent.keep = keep;
-            Ok(sent)
+    let held = shared.spend.reserve(&asking);
+    let held = held.map_err(|refusal| refusal.limits(left(shared, &asking)))?;
+    flight.hold(held, Expected::default());
+    let mut given = again::give(flight, kept);
+    given.limits = left(shared, &asking);
+    Ok(given)
+}
+
+/// Sets aside what it may use; and whether models that cost money may be asked.
+fn reserve(shared: &Shared, wish: &Wish<'_>, chain: &Chain) -> Result<(Held, bool), Refusal> {
+    let is_free = |(target, one): &(Target, Arc<Provider>)| one.tariff.is_free(&target.model);
+    let reserved = if chain.targets.iter().all(is_free) {
+        shared.spend.reserve(wish)
+    } else {
+        // A price that is not known is no reason to go on when everything is spent.
+        let may_pay = shared.spend.may_spend(wish);
+        may_pay.and_then(|()| shared.spend.reserve(wish))
+    };
+    match reserved {
+        Ok(held) => Ok((held, true)),
+        // Models on this machine go on.
+        Err(refusal)
+            if refusal.code == "policy_budget_exhausted" && chain.targets.iter().any(is_free) =>
+        {
+            let free = Wish {
+                cost: Usd::ZERO,
+                ..*wish
+            };
+            Ok((shared.spend.reserve(&free)?, false))
         }
-        Err(refusal) => Err(refusal.limits(limits)),
+        Err(refusal) => Err(refusal),
     }
 }
 
@@ -317,10 +372,11 @@ fn left(shared: &Shared, wish: &Wish<'_>) -> HeaderMap {
     limits
 }
 
-fn dearest(chain: &Chain, input: u64, output: u64) -> Usd {
+/// What the dearest of its targets asks for that.
+fn dearest(chain: &Chain, expected: Expected) -> Usd {
     let tokens = Tokens {
-        input,
-        output,
+        input: expected.input,
+        output: expected.output,
         ..Tokens::default()
     };
     chain
