@@ -88,12 +88,12 @@ impl Histogram {
     }
 }
 
-/// Calls of one operation of one target.
+/// Calls of one operation of one target. What our own cache answered is among the `calls` and the `cache_hits` alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figures {
     /// How long they took, by their error; without one under an empty name.
     pub duration: BTreeMap<String, Histogram>,
-    /// From the request to the first piece of streamed answers.
+    /// From the request to the first piece of streamed answers that succeeded.
     pub first_chunk: Histogram,
     /// All input of each call that told.
     pub input: Histogram,
@@ -107,7 +107,7 @@ pub struct Figures {
     pub calls: BTreeMap<(&'static str, &'static str), u64>,
     /// What they cost, where that is known.
     pub cost: Usd,
-    /// Calls that used tokens and have no known price.
+    /// Calls whose cost is missing from that ([`Call::is_unpriced`]).
     pub unpriced: u64,
     /// Requests that went upstream for them.
     pub attempts: u64,
@@ -132,6 +132,43 @@ impl Default for Figures {
             attempts: 0,
             fallbacks: 0,
             cache_hits: 0,
+        }
+    }
+}
+
+impl Figures {
+    /// Takes how long a call took, and its tokens.
+    fn spread(&mut self, call: &Call) {
+        let error = match call.outcome {
+            Outcome::Ok => "",
+            Outcome::Cancelled => CANCELLED,
+            Outcome::Error => call.error.as_deref().unwrap_or(OTHER),
+        };
+        if let Some(latency) = call.latency_ms {
+            let known = self.duration.contains_key(error);
+            let error = if known || self.duration.len() < MOST_ERRORS {
+                error
+            } else {
+                OTHER
+            };
+            if let Some(duration) = self.duration.get_mut(error) {
+                duration.observe(latency / 1000.0);
+            } else {
+                let mut duration = Histogram::new(&DURATION_BOUNDS);
+                duration.observe(latency / 1000.0);
+                self.duration.insert(error.to_owned(), duration);
+            }
+        }
+        // It has no series of those that did not succeed.
+        let succeeded = call.streamed && call.outcome == Outcome::Ok;
+        if let Some(first) = call.ttft_ms.filter(|_| succeeded) {
+            self.first_chunk.observe(first / 1000.0);
+        }
+        if let Some(input) = call.input_tokens {
+            self.input.observe(input as f64);
+        }
+        if let Some(output) = call.output_tokens {
+            self.output.observe(output as f64);
         }
     }
 }
@@ -162,36 +199,17 @@ impl Counters {
     /// Counts a call that has ended.
     pub fn call(&mut self, call: &Call) {
         let figures = self.figures(call);
-        let error = match call.outcome {
-            Outcome::Ok => "",
-            Outcome::Cancelled => CANCELLED,
-            Outcome::Error => call.error.as_deref().unwrap_or(OTHER),
-        };
-        if let Some(latency) = call.latency_ms {
-            let known = figures.duration.contains_key(error);
-            let error = if known || figures.duration.len() < MOST_ERRORS {
-                error
-            } else {
-                OTHER
-            };
-            if let Some(duration) = figures.duration.get_mut(error) {
-                duration.observe(latency / 1000.0);
-            } else {
-                let mut duration = Histogram::new(&DURATION_BOUNDS);
-                duration.observe(latency / 1000.0);
-                figures.duration.insert(error.to_owned(), duration);
-            }
-        }
-        if let Some(first) = call.ttft_ms.filter(|_| call.streamed) {
-            figures.first_chunk.observe(first / 1000.0);
-        }
-        if let Some(input) = call.input_tokens {
-            figures.input.observe(input as f64);
-        }
-        if let Some(output) = call.output_tokens {
-            figures.output.observe(output as f64);
-        }
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        let key = (source(call.source), outcome(call.outcome));
+        add(figures.calls.entry(key).or_default(), 1);
+        // What is paid back does not happen to a request; a counter must not go back.
+        figures.cost += call.cost_usd.unwrap_or_default().max(Usd::ZERO);
+        add(&mut figures.cache_hits, u64::from(call.cache_hit));
+        if call.cache_hit {
+            // Nobody was asked: its moment would make the provider look fast, and its no tokens frugal.
+            return;
+        }
+        figures.spread(call);
         add(
             &mut figures.cached_input,
             call.cached_input_tokens.unwrap_or(0),
@@ -200,18 +218,9 @@ impl Counters {
             &mut figures.cache_write,
             call.cache_write_tokens.unwrap_or(0),
         );
-        let key = (source(call.source), outcome(call.outcome));
-        add(figures.calls.entry(key).or_default(), 1);
-        // What is paid back does not happen to a request; a counter must not go back.
-        figures.cost += call.cost_usd.unwrap_or_default().max(Usd::ZERO);
-        let used = call.input_tokens.unwrap_or(0) + call.output_tokens.unwrap_or(0) > 0;
-        add(
-            &mut figures.unpriced,
-            u64::from(used && call.cost_usd.is_none()),
-        );
+        add(&mut figures.unpriced, u64::from(call.is_unpriced()));
         add(&mut figures.attempts, u64::from(call.attempts));
         add(&mut figures.fallbacks, u64::from(call.fallback));
-        add(&mut figures.cache_hits, u64::from(call.cache_hit));
     }
 
     /// Counts a report that was accounted for.
@@ -387,6 +396,43 @@ mod tests {
             (4, 2, 1)
         );
         assert_eq!(Some(figures.cost), Usd::from_dollars(0.5));
+    }
+
+    #[test]
+    fn what_the_cache_answered_is_a_series_of_its_own() {
+        let mut counters = Counters::default();
+        let mut hit = call(("openai", "gpt-4o"));
+        hit.cache_hit = true;
+        (hit.input_tokens, hit.output_tokens) = (Some(0), Some(0));
+        hit.cost_usd = None;
+        counters.call(&hit);
+        let mut cancelled = call(("openai", "gpt-4o"));
+        cancelled.outcome = Outcome::Cancelled;
+        counters.call(&cancelled);
+        let targets = counters.targets();
+        let figures = &targets[0].operations["chat"];
+        assert_eq!(figures.calls[&("gateway", "ok")], 1);
+        assert_eq!((figures.cache_hits, figures.unpriced), (1, 0));
+        assert!(!figures.duration.contains_key(""));
+        let counts = [&figures.first_chunk, &figures.input, &figures.output].map(Histogram::count);
+        assert_eq!(counts, [0, 1, 1]);
+    }
+
+    #[test]
+    fn a_success_that_does_not_say_what_it_used_is_unpriced_all_the_same() {
+        let mut counters = Counters::default();
+        let mut silent = call(("openai", "nobody-knows-it"));
+        (silent.input_tokens, silent.output_tokens) = (None, None);
+        silent.cost_usd = None;
+        counters.call(&silent);
+        // It reached nobody.
+        silent.attempts = 0;
+        counters.call(&silent);
+        // It failed.
+        silent.attempts = 1;
+        silent.outcome = Outcome::Error;
+        counters.call(&silent);
+        assert_eq!(counters.targets()[0].operations["chat"].unpriced, 1);
     }
 
     #[test]

@@ -83,6 +83,21 @@ pub struct Call {
     pub price_version: Option<String>,
 }
 
+impl Call {
+    /// Whether its cost is missing from a sum: see [`is_unpriced`].
+    pub fn is_unpriced(&self) -> bool {
+        let tokens = [self.input_tokens, self.output_tokens];
+        let used = tokens.into_iter().flatten().any(|tokens| tokens > 0);
+        self.cost_usd.is_none() && is_unpriced(self.outcome, self.attempts, used, self.cache_hit)
+    }
+}
+
+/// Whether the cost of a call that has no known one is missing from a sum: it used tokens, or succeeded upstream and
+/// does not say how many.
+pub fn is_unpriced(outcome: Outcome, attempts: u32, used_tokens: bool, cache_hit: bool) -> bool {
+    !cache_hit && (used_tokens || (outcome == Outcome::Ok && attempts > 0))
+}
+
 /// Who told us of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

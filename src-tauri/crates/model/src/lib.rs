@@ -23,7 +23,7 @@ pub mod usage;
 pub mod verdict;
 
 pub use breaker::{BreakerState, BreakerView};
-pub use call::{Call, CallSource, Fault, Operation, Outcome};
+pub use call::{Call, CallSource, Fault, Operation, Outcome, is_unpriced};
 pub use event::{Event, EventBody, Mark};
 pub use gateway::{GatewayProvider, GatewayView, ProviderState};
 pub use jiff::Timestamp;

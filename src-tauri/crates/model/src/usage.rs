@@ -106,7 +106,7 @@ pub struct Totals {
     pub cached_input_tokens: u64,
     /// What the priced ones cost; null when there were calls and none had a price.
     pub cost_usd: Option<Usd>,
-    /// How many used tokens and had no known price.
+    /// How many used tokens, or succeeded without saying how many, and had no known price.
     pub unpriced_calls: u64,
     /// Whole answers, of successes.
     pub latency_ms: Percentiles,

@@ -59,7 +59,7 @@ fn conventions(out: &mut Exposition, counters: &Counters) {
     out.family(
         name,
         "histogram",
-        "From a request to the first piece of its streamed answer.",
+        "From a request to the first piece of its streamed answer; of successes.",
     );
     each(counters, |target, operation, figures| {
         if figures.first_chunk.count() > 0 {
@@ -125,7 +125,7 @@ fn calls(out: &mut Exposition, counters: &Counters) {
         ),
         (
             "cockpit_calls_unpriced_total",
-            "Those that used tokens and have no known price: their cost is missing.",
+            "Those that used tokens, or succeeded, and have no known price: their cost is missing.",
             |figures| figures.unpriced as f64,
         ),
         (

@@ -119,7 +119,7 @@ async fn every_figure_is_there_in_base_units() {
         ),
         (
             "gen_ai_client_token_usage_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"openai\",gen_ai_request_model=\"gpt-4o\",gen_ai_token_type=\"output\"}",
-            34.0,
+            68.0,
         ),
         (
             "cockpit_calls_total{provider=\"openai\",model=\"gpt-4o\",source=\"gateway\",outcome=\"error\"}",
@@ -127,11 +127,11 @@ async fn every_figure_is_there_in_base_units() {
         ),
         (
             "cockpit_call_attempts_total{provider=\"openai\",model=\"gpt-4o\"}",
-            2.0,
+            4.0,
         ),
         (
             "cockpit_call_fallbacks_total{provider=\"openai\",model=\"gpt-4o\"}",
-            1.0,
+            2.0,
         ),
         ("cockpit_reports_total{type=\"task\",ok=\"true\"}", 1.0),
         (

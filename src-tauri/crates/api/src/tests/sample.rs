@@ -508,6 +508,11 @@ pub(crate) fn gateway() -> GatewayView {
 pub(crate) fn counted() -> Counted {
     let mut counters = Counters::default();
     counters.call(&call());
+    counters.call(&Call {
+        outcome: Outcome::Ok,
+        error: None,
+        ..call()
+    });
     counters.report(&Report {
         id: "t1".into(),
         kind: ReportKind::Task,

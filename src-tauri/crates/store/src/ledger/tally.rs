@@ -6,7 +6,7 @@
 use cockpit_metering::percentile::nearest_rank;
 use cockpit_metering::sketch::{Corrupt, Dense, Sketch};
 use cockpit_model::usage::{Percentiles, Security, Totals};
-use cockpit_model::{Outcome, Report, ReportKind, Usd};
+use cockpit_model::{Outcome, Report, ReportKind, Usd, is_unpriced};
 use serde_json::Value;
 
 use super::distinct::Distinct;
@@ -31,7 +31,7 @@ pub(crate) struct Sums {
     pub priced: u64,
     /// Picodollars.
     pub cost: u64,
-    /// Calls that used tokens and have no known cost.
+    /// Calls whose cost is missing from that.
     pub unpriced: u64,
     /// Output tokens of successes that tell how long they were written …
     pub timed_tokens: u64,
@@ -298,8 +298,11 @@ impl<S: Spread> Tally<S> {
                 sums.priced += 1;
                 sums.cost = sums.cost.saturating_add(cost);
             }
-            None if (input > 0 || output > 0) && !row.cache_hit => sums.unpriced += 1,
-            None => {}
+            None => {
+                let used = input > 0 || output > 0;
+                let unpriced = is_unpriced(row.outcome, row.attempts, used, row.cache_hit);
+                sums.unpriced += u64::from(unpriced);
+            }
         }
         if !row.is_success() {
             return;

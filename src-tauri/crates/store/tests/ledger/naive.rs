@@ -63,7 +63,8 @@ pub fn totals<'a>(calls: impl Iterator<Item = &'a Call>) -> Totals {
         unpriced_calls: many(&|call| {
             call.cost_usd.is_none()
                 && !call.cache_hit
-                && call.input_tokens.unwrap_or(0) + call.output_tokens.unwrap_or(0) > 0
+                && (call.input_tokens.unwrap_or(0) + call.output_tokens.unwrap_or(0) > 0
+                    || call.outcome == Outcome::Ok && call.attempts > 0)
         }),
         latency_ms: percentiles(good().filter_map(|call| call.latency_ms).collect()),
         ttft_ms: percentiles(good().filter_map(|call| call.ttft_ms).collect()),

@@ -23,7 +23,8 @@ mod provider;
 
 use std::net::IpAddr;
 
-use cockpit_model::{Record, Timestamp};
+use cockpit_metering::price::Tokens;
+use cockpit_model::{Record, Timestamp, Usd};
 use futures_util::future::BoxFuture;
 
 pub use gunzip::{Unpacked, gunzip};
@@ -38,6 +39,29 @@ pub struct Setting {
     pub prices: Prices,
     /// Where our own gateway listens: what goes through it is accounted for there.
     pub gateways: Vec<Address>,
+}
+
+impl Setting {
+    /// What a call cost and the version of what says so; `None`: it is not known. What costs nothing costs nothing
+    /// however much it is.
+    fn price(
+        &self,
+        provider: &str,
+        asked: &str,
+        answered: Option<&str>,
+        tokens: Option<Tokens>,
+    ) -> Option<(Usd, String)> {
+        if let Some(tokens) = tokens {
+            return self.prices.cost(provider, asked, answered, &tokens);
+        }
+        let any = Tokens {
+            input: 1_000_000,
+            output: 1_000_000,
+            ..Tokens::default()
+        };
+        let priced = self.prices.cost(provider, asked, answered, &any);
+        priced.filter(|(cost, _)| *cost == Usd::ZERO)
+    }
 }
 
 /// Where something listens.

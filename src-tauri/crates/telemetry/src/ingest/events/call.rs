@@ -47,9 +47,10 @@ pub(super) fn read(
     let ttft_ms = number("ttft_ms", item.ttft_ms, "180")?;
     let (cost_usd, price_version) = match cost(item.cost_usd)? {
         Some(cost) => (Some(cost), Some(REPORTED.to_owned())),
-        None => prices::tokens(input_tokens, output_tokens, cached, written)
-            .and_then(|tokens| setting.prices.cost(&provider, &model, None, &tokens))
-            .unzip(),
+        None => {
+            let tokens = prices::tokens(input_tokens, output_tokens, cached, written);
+            setting.price(&provider, &model, None, tokens).unzip()
+        }
     };
     Ok(Call {
         id,
