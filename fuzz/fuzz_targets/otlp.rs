@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use cockpit_model::{Outcome, Record, Timestamp};
 use cockpit_telemetry::ingest::otlp::{
-    Encoding, Quota, Series, Translated, logs, metrics, traces, translate_logs, translate_spans,
+    Above, Encoding, Quota, Series, Translated, logs, metrics, traces, translate_logs, translate_spans,
 };
 use cockpit_telemetry::ingest::{Address, Prices, Setting};
 use libfuzzer_sys::fuzz_target;
@@ -51,10 +51,10 @@ fuzz_target!(|bytes: &[u8]| {
             let Ok(request) = traces(encoding, body) else {
                 return;
             };
-            let translated = translate_spans(&request, &SETTING);
+            let translated = translate_spans(&request, &SETTING, &mut Above::default());
             sound(&translated);
             let again = traces(Encoding::Protobuf, &request.encode_to_vec()).expect("what was read");
-            assert_eq!(translate_spans(&again, &SETTING), translated);
+            assert_eq!(translate_spans(&again, &SETTING, &mut Above::default()), translated);
         }
         1 => {
             let Ok(request) = logs(encoding, body) else {

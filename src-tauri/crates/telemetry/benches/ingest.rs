@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use cockpit_model::{Record, Timestamp};
 use cockpit_store::Ledger;
-use cockpit_telemetry::ingest::otlp::{Encoding, traces, translate_spans};
+use cockpit_telemetry::ingest::otlp::{Above, Encoding, traces, translate_spans};
 use cockpit_telemetry::ingest::{Prices, Setting, events};
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -100,7 +100,9 @@ fn main() {
     figure("OTLP, JSON", json.len() / BATCH as usize, |_| {
         let request = traces(Encoding::Json, &json).unwrap();
         assert_eq!(
-            translate_spans(&request, &setting).records.len() as u64,
+            translate_spans(&request, &setting, &mut Above::default())
+                .records
+                .len() as u64,
             BATCH
         );
     });
@@ -108,7 +110,9 @@ fn main() {
     figure("OTLP, protobuf", protobuf.len() / BATCH as usize, |_| {
         let request = traces(Encoding::Protobuf, &protobuf).unwrap();
         assert_eq!(
-            translate_spans(&request, &setting).records.len() as u64,
+            translate_spans(&request, &setting, &mut Above::default())
+                .records
+                .len() as u64,
             BATCH
         );
     });

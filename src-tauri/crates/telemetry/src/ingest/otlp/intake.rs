@@ -7,7 +7,9 @@ use bytes::Bytes;
 use cockpit_model::Record;
 use tokio::sync::Semaphore;
 
-use super::{Encoding, Malformed, Quota, Refused, Series, Signal, Translated, decode, logs, spans};
+use super::{
+    Above, Encoding, Malformed, Quota, Refused, Series, Signal, Translated, decode, logs, spans,
+};
 use crate::ingest::{Kept, Ledger, Setting, Unpacked, gunzip};
 
 /// The most bytes of a body, unpacked.
@@ -22,6 +24,7 @@ pub struct Intake {
     ledger: Arc<dyn Ledger>,
     series: Mutex<Series>,
     quota: Mutex<Quota>,
+    above: Mutex<Above>,
     reading: Semaphore,
 }
 
@@ -49,6 +52,7 @@ impl Intake {
             ledger,
             series: Mutex::default(),
             quota: Mutex::default(),
+            above: Mutex::default(),
             reading: Semaphore::new(READ_AT_ONCE),
         })
     }
@@ -122,7 +126,10 @@ impl Intake {
             body
         };
         Ok(match signal {
-            Signal::Traces => spans::translate(&decode::traces(encoding, body)?, setting),
+            Signal::Traces => {
+                let request = decode::traces(encoding, body)?;
+                spans::translate(&request, setting, &mut whole(&self.above))
+            }
             Signal::Logs => {
                 let request = decode::logs(encoding, body)?;
                 logs::translate(&request, setting, &mut whole(&self.quota), Instant::now())

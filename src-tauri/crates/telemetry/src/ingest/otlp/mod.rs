@@ -6,6 +6,7 @@
 //!   of the same calls and are not counted.
 //! - [`Intake`] puts it together, [`Door`] takes it over HTTP.
 
+mod above;
 mod answer;
 mod attributes;
 mod decode;
@@ -20,6 +21,7 @@ mod spans;
 #[cfg(test)]
 mod tests;
 
+pub use above::Above;
 pub use decode::{Encoding, Malformed, Signal, logs, metrics, traces};
 pub use door::Door;
 pub use intake::Intake;

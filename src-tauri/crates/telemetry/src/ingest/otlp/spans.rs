@@ -8,15 +8,14 @@
 //! | cache writes | `gen_ai.usage.cache_creation.input_tokens`, `…cache_write…` | | `…cache_creation_input_tokens` |
 //!
 //! A span is a call when it asked a model. Spans of agents, tools, workflows and retrievals are none, though some of
-//! them repeat the tokens of the calls beneath; and of two spans of calls to the same model of which one is within the
-//! other, the inner one counts: the outer is a framework's, around its client's.
-
-use std::collections::{HashMap, HashSet};
+//! them repeat the tokens of the calls beneath; and a call that is around another to the same model is none either
+//! ([`Above`]).
 
 use cockpit_model::{Call, CallSource, Operation, Outcome, Record};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
+use super::above::{self, Above};
 use super::attributes::{Attributes, hex, moment, service};
 use super::{Translated, logs};
 use crate::ingest::{Prices, Setting, fault, prices, provider};
@@ -56,20 +55,33 @@ const CALL_ID: &[&str] = &[
 ];
 /// OpenTelemetry's code of a span that failed.
 const FAILED: i32 = 2;
-/// How far up it is looked for a span around.
-const MOST_LEVELS: usize = 16;
+
+/// What a span is to us.
+enum Read {
+    Call(Box<Call>),
+    /// A call to this model that our gateway has accounted for.
+    Passed(String),
+    /// Nothing.
+    Other,
+}
 
 /// What is to be kept of these spans.
-pub fn translate(request: &ExportTraceServiceRequest, setting: &Setting) -> Translated {
+pub fn translate(
+    request: &ExportTraceServiceRequest,
+    setting: &Setting,
+    above: &mut Above,
+) -> Translated {
     let mut out = Translated::default();
-    let mut calls: Vec<(&Span, Call)> = Vec::new();
+    let mut calls: Vec<(&Span, Box<Call>)> = Vec::new();
+    let mut passed: Vec<(&Span, String)> = Vec::new();
     for resource in &request.resource_spans {
         let about = resource.resource.as_ref();
         let about = Attributes(about.map_or(&[], |about| &about.attributes));
         for span in resource.scope_spans.iter().flat_map(|scope| &scope.spans) {
             match read(span, about, setting) {
-                Ok(Some(call)) => calls.push((span, call)),
-                Ok(None) => {}
+                Ok(Read::Call(call)) => calls.push((span, call)),
+                Ok(Read::Passed(model)) => passed.push((span, model)),
+                Ok(Read::Other) => {}
                 Err(reason) => out.refused.push(reason),
             }
             for (place, event) in span.events.iter().enumerate() {
@@ -86,58 +98,22 @@ pub fn translate(request: &ExportTraceServiceRequest, setting: &Setting) -> Tran
             }
         }
     }
-    let around = around(request, &calls);
-    let inner = calls
-        .into_iter()
-        .filter(|(span, _)| !around.contains(&key(span)))
-        .map(|(_, call)| Record::Call(call));
-    out.records.extend(inner);
-    out
-}
-
-type Key<'a> = (&'a [u8], &'a [u8]);
-
-fn key(span: &Span) -> Key<'_> {
-    (&span.trace_id, &span.span_id)
-}
-
-/// Calls that are around another to the same model.
-fn around<'a>(
-    request: &'a ExportTraceServiceRequest,
-    calls: &[(&'a Span, Call)],
-) -> HashSet<Key<'a>> {
-    let mut around = HashSet::new();
-    if calls.len() < 2 {
-        return around;
-    }
+    let told = calls
+        .iter()
+        .map(|(span, call)| (*span, call.model.as_str()));
+    let passed = passed.iter().map(|(span, model)| (*span, model.as_str()));
+    let inner: Vec<(&Span, &str)> = told.chain(passed).collect();
     let scopes = request
         .resource_spans
         .iter()
         .flat_map(|one| &one.scope_spans);
-    let parents: HashMap<Key<'_>, &[u8]> = scopes
-        .flat_map(|scope| &scope.spans)
-        .map(|span| (key(span), &span.parent_span_id[..]))
-        .collect();
-    let models: HashMap<Key<'_>, &str> = calls
-        .iter()
-        .map(|(span, call)| (key(span), call.model.as_str()))
-        .collect();
-    for (span, call) in calls {
-        let mut above: Key<'_> = (&span.trace_id, &span.parent_span_id);
-        for _ in 0..MOST_LEVELS {
-            if above.1.is_empty() {
-                break;
-            }
-            if above != key(span) && models.get(&above) == Some(&call.model.as_str()) {
-                around.insert(above);
-            }
-            match parents.get(&above) {
-                Some(next) => above = (above.0, next),
-                None => break,
-            }
-        }
-    }
-    around
+    let around = above.around(scopes.flat_map(|scope| &scope.spans), &inner);
+    let counted = calls
+        .into_iter()
+        .filter(|(span, _)| above::id(span).is_none_or(|id| !around.contains(&id)))
+        .map(|(_, call)| Record::Call(*call));
+    out.records.extend(counted);
+    out
 }
 
 /// What makes a span count once; `None` where its ids are none.
@@ -147,15 +123,23 @@ fn identity(span: &Span) -> Option<String> {
         .then(|| format!("{}:{}", hex(&span.trace_id), hex(&span.span_id)))
 }
 
-/// A span as a call; `None` where it is none, or is accounted for already.
-fn read(span: &Span, about: Attributes<'_>, setting: &Setting) -> Result<Option<Call>, String> {
+fn read(span: &Span, about: Attributes<'_>, setting: &Setting) -> Result<Read, String> {
     let told = Attributes(&span.attributes);
     let Some(operation) = operation(span, told) else {
-        return Ok(None);
+        return Ok(Read::Other);
     };
+    let asked = told.text(&["gen_ai.request.model", "ai.model.id", "llm.request.model"]);
+    let answered = told.text(&[
+        "gen_ai.response.model",
+        "ai.response.model",
+        "llm.response.model",
+    ]);
+    let provider = provider_of(told, &setting.prices);
+    let model = asked.or_else(|| answered.clone());
+    let model = model.map(|model| setting.prices.bare(&provider, &model).to_owned());
     let passed = told.text(CALL_ID);
     if passed.is_none() && went_through_gateway(told, setting) {
-        return Ok(None);
+        return Ok(model.map_or(Read::Other, Read::Passed));
     }
     // By the gateway's own id it is the gateway's own record again.
     let id = match passed {
@@ -164,36 +148,24 @@ fn read(span: &Span, about: Attributes<'_>, setting: &Setting) -> Result<Option<
             "a span's trace id or span id is missing or all zero: without them it could count twice",
         )?,
     };
-    let asked = told.text(&["gen_ai.request.model", "ai.model.id", "llm.request.model"]);
-    let answered = told.text(&[
-        "gen_ai.response.model",
-        "ai.response.model",
-        "llm.response.model",
-    ]);
-    let Some(model) = asked.or_else(|| answered.clone()) else {
+    let Some(model) = model else {
         return Err(format!(
             "the span `{}` names no model: set gen_ai.request.model",
             span.name.chars().take(60).collect::<String>()
         ));
     };
-    let provider = provider_of(told, &setting.prices);
-    let model = setting.prices.bare(&provider, &model).to_owned();
     let status = told
         .count(&["http.response.status_code", "http.status_code"])
         .and_then(|status| u16::try_from(status).ok());
     let (outcome, error) = outcome(span, told, status);
     let used = Used::of(told);
     let ttft_ms = ttft(told, span);
-    let (cost_usd, price_version) =
-        prices::tokens(used.input, used.output, used.cached, used.written)
-            .and_then(|tokens| {
-                setting
-                    .prices
-                    .cost(&provider, &model, answered.as_deref(), &tokens)
-            })
-            .unzip();
+    let tokens = prices::tokens(used.input, used.output, used.cached, used.written);
+    let (cost_usd, price_version) = setting
+        .price(&provider, &model, answered.as_deref(), tokens)
+        .unzip();
     let name = |names: &[&str]| told.text(names).map(|name| name.trim().to_owned());
-    Ok(Some(Call {
+    Ok(Read::Call(Box::new(Call {
         id,
         at: moment(span.start_time_unix_nano).unwrap_or(setting.now),
         source: CallSource::Otlp,
@@ -241,7 +213,7 @@ fn read(span: &Span, about: Attributes<'_>, setting: &Setting) -> Result<Option<
         cache_hit: false,
         cost_usd,
         price_version,
-    }))
+    })))
 }
 
 /// What was asked for; `None` where no model was asked by this very span.
@@ -343,7 +315,15 @@ fn went_through_gateway(told: Attributes<'_>, setting: &Setting) -> bool {
     if setting.gateways.is_empty() {
         return false;
     }
-    matches!(server(told), Some((host, Some(port))) if setting.gateways.iter().any(|one| one.is(&host, port)))
+    let Some((host, port)) = server(told) else {
+        return false;
+    };
+    // A port that is not told is the usual one, as behind a tunnel.
+    let ports = port.map_or([443, 80], |port| [port; 2]);
+    setting
+        .gateways
+        .iter()
+        .any(|one| ports.iter().any(|port| one.is(&host, *port)))
 }
 
 fn outcome(span: &Span, told: Attributes<'_>, status: Option<u16>) -> (Outcome, Option<String>) {

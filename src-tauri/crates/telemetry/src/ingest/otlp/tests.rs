@@ -71,8 +71,11 @@ fn body(spans: &[Value]) -> String {
 fn kept(spans: &[Value]) -> Translated {
     let request = traces(Encoding::Json, body(spans).as_bytes()).unwrap();
     let again = traces(Encoding::Protobuf, &request.encode_to_vec()).unwrap();
-    let translated = translate_spans(&request, &setting());
-    assert_eq!(translated, translate_spans(&again, &setting()));
+    let translated = translate_spans(&request, &setting(), &mut Above::default());
+    assert_eq!(
+        translated,
+        translate_spans(&again, &setting(), &mut Above::default())
+    );
     translated
 }
 
@@ -187,7 +190,11 @@ fn calls_of_other_generations_and_makers() {
         "gen_ai.operation.name": "chat", "gen_ai.request.model": "llama3.2", "server.address": "localhost",
         "server.port": 11434,
     }));
-    assert_eq!((local.provider.as_str(), local.cost_usd), ("ollama", None));
+    // What it used was not told; it costs nothing however much it was.
+    assert_eq!(
+        (local.provider.as_str(), local.cost_usd),
+        ("ollama", Some(Usd::ZERO))
+    );
     let unknown = call(
         &json!({"gen_ai.operation.name": "chat", "gen_ai.system": "_OTHER", "gen_ai.request.model": "m"}),
     );
@@ -246,6 +253,86 @@ fn of_two_spans_within_each_other_the_inner_one_counts() {
         span(3, Some(3), &told("gpt-4o")),
     ];
     assert!(calls(&circle).len() < 4);
+}
+
+fn chat(model: &str) -> Value {
+    json!({"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": model})
+}
+
+/// The same, asked of our gateway.
+fn through_gateway(model: &str) -> Value {
+    let mut told = chat(model);
+    told["server.address"] = json!("127.0.0.1");
+    told["server.port"] = json!(11435);
+    told
+}
+
+#[test]
+fn a_frameworks_span_around_one_that_went_through_our_gateway_counts_there() {
+    let spans = [
+        span(3, Some(2), &through_gateway("gpt-4o")),
+        span(2, Some(1), &json!({"langchain": true})),
+        span(1, None, &chat("gpt-4o")),
+    ];
+    assert_eq!(calls(&spans), []);
+    // Around another model's it is a call of its own.
+    let spans = [
+        span(2, Some(1), &through_gateway("gpt-4o-mini")),
+        span(1, None, &chat("gpt-4o")),
+    ];
+    assert_eq!(calls(&spans).len(), 1);
+}
+
+#[test]
+fn a_span_around_one_that_was_told_earlier_does_not_count() {
+    let mut above = Above::default();
+    let mut told = |spans: &[Value]| {
+        let request = traces(Encoding::Json, body(spans).as_bytes()).unwrap();
+        let translated = translate_spans(&request, &setting(), &mut above);
+        let id = |record: &Record| match record {
+            Record::Call(call) => call.id[47..].to_owned(),
+            Record::Report(report) => panic!("{report:?}"),
+        };
+        translated.records.iter().map(id).collect::<Vec<_>>()
+    };
+    // As they end: the innermost first, each in a request of its own.
+    assert_eq!(told(&[span(4, Some(3), &chat("gpt-4o"))]), ["04"]);
+    assert_eq!(
+        told(&[span(7, Some(6), &through_gateway("gpt-4o"))]),
+        [""; 0]
+    );
+    assert_eq!(told(&[span(3, Some(2), &json!({}))]), [""; 0]);
+    let outer = [
+        span(2, Some(1), &chat("gpt-4o")),
+        span(6, Some(1), &chat("gpt-4o")),
+        // Another model's, and one around nothing.
+        span(1, None, &chat("gpt-4o-mini")),
+        span(8, Some(1), &chat("gpt-4o")),
+    ];
+    assert_eq!(told(&outer), ["01", "08"]);
+    assert_eq!(told(&outer), ["01", "08"], "sent again, it is the same");
+}
+
+#[test]
+fn a_port_that_is_not_told_is_the_usual_one() {
+    let tunnel = Setting {
+        gateways: vec![Address {
+            ip: IpAddr::from([127, 0, 0, 1]),
+            port: 11435,
+            names: vec!["studio.ts.net".to_owned()],
+        }],
+        ..setting()
+    };
+    let counts = |host: &str| {
+        let mut told = chat("gpt-4o");
+        told["server.address"] = json!(host);
+        let request = traces(Encoding::Json, body(&[span(1, None, &told)]).as_bytes()).unwrap();
+        let translated = translate_spans(&request, &tunnel, &mut Above::default());
+        translated.records.len()
+    };
+    assert_eq!(counts("studio.ts.net"), 0);
+    assert_eq!(counts("api.openai.com"), 1);
+    assert_eq!(counts("localhost"), 1, "not the gateway's port");
 }
 
 #[test]
@@ -328,7 +415,7 @@ fn json_is_read_as_exporters_write_it() {
           {"key":"gen_ai.usage.output_tokens","value":{"doubleValue":3.0}}],
         "status":{},"links":[{"traceId":"x"}],"unknown":{"a":[1]}}]}],"schemaUrl":"https://x"}]}"#;
     let request = traces(Encoding::Json, written.as_bytes()).unwrap();
-    let translated = translate_spans(&request, &setting());
+    let translated = translate_spans(&request, &setting(), &mut Above::default());
     let Record::Call(call) = &translated.records[0] else {
         panic!("{translated:?}")
     };
