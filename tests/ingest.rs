@@ -532,3 +532,79 @@ async fn the_door_for_otlp_follows_the_configuration() {
         .await
         .expect("it closes");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_cannot_be_written_is_named_in_the_status() {
+    let cockpit = Cockpit::start("").await;
+    // As a full disk would: nothing can be written into it, not even that all is well.
+    let ledger = rusqlite::Connection::open(cockpit.data().join("ledger.db")).unwrap();
+    ledger.busy_timeout(support::PATIENCE).unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON meta BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
+    ledger.execute_batch(full).unwrap();
+    let call = r#"{"type":"call","model":"openai/gpt-4o"}"#;
+    let (status, refused) = send(&cockpit, call).await;
+    assert!(
+        status >= 500 && refused.to_string().contains("the disk is full"),
+        "{refused}"
+    );
+    let trouble = cockpit.status().await.engine.trouble;
+    let named = trouble.iter().find(|one| one.starts_with("ledger.db"));
+    assert!(
+        named.is_some_and(|one| one.contains("the disk is full")),
+        "{trouble:?}"
+    );
+
+    ledger.execute_batch("DROP TRIGGER full").unwrap();
+    let well = async {
+        while !cockpit.status().await.engine.trouble.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, well).await.unwrap();
+}
+
+/// What a metric says in all.
+async fn metric(cockpit: &Cockpit, begins: &str) -> f64 {
+    let text = cockpit.client().get_bytes("/metrics").await.unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with(begins));
+    lines
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_counted_though_its_sender_hung_up() {
+    use tokio::io::AsyncWriteExt as _;
+    let cockpit = Cockpit::start("").await;
+    let (origin, token) = tcp(&cockpit);
+    let listen = origin.strip_prefix("http://").unwrap();
+    let accepted = "cockpit_ledger_records_total{result=\"accepted\"}";
+    let mut n = 0;
+    let hang_up = async {
+        while metric(&cockpit, accepted).await < 20.0 {
+            for _ in 0..20 {
+                n += 1;
+                let body = format!(r#"{{"id":"h-{n}","type":"call","model":"openai/gpt-4o"}}"#);
+                let request = format!(
+                    "POST /api/events HTTP/1.1\r\nhost: {listen}\r\nauthorization: Bearer {token}\r\n\
+                     content-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                let mut stream = tokio::net::TcpStream::connect(listen).await.unwrap();
+                stream.write_all(request.as_bytes()).await.unwrap();
+            }
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, hang_up)
+        .await
+        .expect("some are kept");
+    let counted = async {
+        while metric(&cockpit, "cockpit_calls_total{").await != metric(&cockpit, accepted).await {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, counted)
+        .await
+        .expect("all that are kept are counted");
+}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cockpit_model::{Code, EventBody, Ingested, Problem, Record, Timestamp};
-use cockpit_store::ledger::Ack;
+use cockpit_store::ledger::{Ack, Told};
 use cockpit_telemetry::ingest::events::{self, Unreadable};
 use cockpit_telemetry::ingest::notices::Notice;
 use cockpit_telemetry::ingest::otlp::{Door, Intake, Rules};
@@ -157,7 +157,11 @@ impl Ledger for Books {
             let engine = engine.ok_or_else(|| NotKept {
                 why: "the engine ends".to_owned(),
             })?;
-            keep(&engine, records).await
+            let told = records.into_iter().map(|record| Told {
+                record,
+                undated: false,
+            });
+            keep(engine, told.collect()).await
         }
         .boxed()
     }
@@ -174,11 +178,15 @@ pub(super) async fn events(
     let batch = reading.await.unwrap_or_else(|error| {
         Err(Problem::new(Code::Internal, "the events could not be read").detail(error.to_string()))
     })?;
-    let (places, records): (Vec<usize>, Vec<Record>) = batch.records.into_iter().unzip();
-    let kept = if records.is_empty() {
+    let told = |(place, record): (usize, Record)| {
+        let undated = batch.undated.contains(&place);
+        (place, Told { record, undated })
+    };
+    let (places, told): (Vec<usize>, Vec<Told>) = batch.records.into_iter().map(told).unzip();
+    let kept = if told.is_empty() {
         Vec::new()
     } else {
-        keep(&engine, records).await.map_err(|error| {
+        keep(engine, told).await.map_err(|error| {
             Problem::new(
                 Code::Storage,
                 "the events could not be written; none of them is kept",
@@ -253,10 +261,20 @@ impl Engine {
 }
 
 /// Resolves once they are on the disk.
-async fn keep(engine: &Engine, records: Vec<Record>) -> Result<Vec<Kept>, NotKept> {
+async fn keep(engine: Arc<Engine>, told: Vec<Told>) -> Result<Vec<Kept>, NotKept> {
+    // In a task of its own: what reaches the disk is counted and told, though whoever sent it may have hung up.
+    let keeping = tokio::spawn(async move { keep_and_tell(&engine, told).await });
+    keeping.await.unwrap_or_else(|error| {
+        Err(NotKept {
+            why: error.to_string(),
+        })
+    })
+}
+
+async fn keep_and_tell(engine: &Engine, told: Vec<Told>) -> Result<Vec<Kept>, NotKept> {
     // Kept aside, because the ledger takes the records.
-    let aside = records.clone();
-    let acks = engine.ledger.ingest(records).await;
+    let aside: Vec<Record> = told.iter().map(|told| told.record.clone()).collect();
+    let acks = engine.ledger.ingest_told(told).await;
     let acks = acks.map_err(|error| NotKept {
         why: error.to_string(),
     })?;

@@ -24,7 +24,8 @@
 //! services fill 0.3 MB of seconds, 0.6 MB of tens, 3 MB of minutes and 1.5 MB of hours.
 //!
 //! **Retention** deletes whole chunks from the old end of a table whose key is time: pages are
-//! freed, never rewritten, and used again.
+//! freed, never rewritten, and used again. A clock that is wrong for a while is not believed so fast that
+//! it would cost history (`pace`).
 //!
 //! **Trouble.** A file that is not a database or fails its check is renamed to
 //! `NAME.damaged-TIME` with its journal and a new one is begun, at the start and while running. A
@@ -37,6 +38,7 @@ mod encode;
 mod error;
 mod events;
 pub mod ledger;
+mod pace;
 pub mod prompts;
 mod rows;
 pub mod series;

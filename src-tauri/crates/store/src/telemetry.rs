@@ -17,6 +17,7 @@ use crate::database::{self, Opened};
 use crate::encode;
 use crate::error::{Error, is_damage};
 use crate::events;
+use crate::pace;
 use crate::rows;
 use crate::series::Points;
 use crate::tiers;
@@ -39,6 +40,9 @@ pub struct Options {
     pub commit_events_within: Duration,
     /// How long after a failed write it is tried again.
     pub retry_after: Duration,
+    /// How many times faster than it passes time is caught up with when the clock leaps, or after a long time off:
+    /// so much history a clock that is wrong for a while can cost at most. `None`: it is believed at once.
+    pub pace: Option<u32>,
 }
 
 impl Default for Options {
@@ -48,6 +52,7 @@ impl Default for Options {
             commit_samples_within: Duration::from_secs(10),
             commit_events_within: Duration::from_millis(100),
             retry_after: Duration::from_secs(10),
+            pace: Some(pace::PACE),
         }
     }
 }

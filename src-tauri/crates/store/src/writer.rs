@@ -20,6 +20,7 @@ use crate::bucket::{Rollup, Sample};
 use crate::database::{self, Opened, Schema};
 use crate::error::Error;
 use crate::events;
+use crate::pace;
 use crate::rows::{read_bucket, read_names, write_bucket};
 use crate::telemetry::{Options, Shared, lock, meta};
 use crate::tiers::{self, TIERS};
@@ -68,6 +69,10 @@ pub(crate) const SCHEMA: Schema = Schema {
 const MOST_UNWRITTEN: usize = 4096;
 /// Event numbers are reserved in blocks, so that an abrupt end never gives one out twice.
 const SEQ_BLOCK: u64 = 4096;
+/// The number up to which event numbers are reserved.
+const SEQ: &str = "seq";
+/// By which time was told last what has been kept long enough, in Unix seconds.
+const BELIEVED: &str = "believed";
 /// Events are kept this long, and dropped by the day.
 const KEEP_EVENTS: i64 = 30 * 86_400;
 /// At most this many chunks are dropped in one go.
@@ -131,7 +136,12 @@ pub(crate) struct Writer {
     names_unwritten: Vec<String>,
     highest_seq: u64,
     reserved_seq: u64,
-    newest: i64,
+    /// What the last sample or event says the time is.
+    latest: i64,
+    /// By which time it was told last in the file.
+    stored: Option<i64>,
+    /// By which time is told what has been kept long enough, and since when.
+    believed: Option<(i64, Instant)>,
     pruned_at: i64,
     due: Option<Instant>,
 }
@@ -153,7 +163,9 @@ impl Writer {
             names_unwritten: Vec::new(),
             highest_seq: 0,
             reserved_seq: 0,
-            newest: i64::MIN,
+            latest: i64::MIN,
+            stored: None,
+            believed: None,
             pruned_at: i64::MIN,
             due: None,
         };
@@ -185,9 +197,11 @@ impl Writer {
                 |row| row.get(0),
             )?;
         }
+        let newest_of_all = newest.into_iter().flatten().max();
+        self.stored = meta(&connection, BELIEVED)?.or(newest_of_all);
         let last_event: Option<i64> =
             connection.query_row("SELECT max(seq) FROM events", [], |row| row.get(0))?;
-        let reserved = meta(&connection, "seq")?;
+        let reserved = meta(&connection, SEQ)?;
         let seq = last_event.max(reserved).unwrap_or(0);
         self.highest_seq = self.highest_seq.max(u64::try_from(seq).unwrap_or(0));
         self.reserved_seq = 0;
@@ -275,7 +289,7 @@ impl Writer {
         for (mount, free) in disks {
             sample.disks.insert(self.number(mount), free);
         }
-        self.newest = self.newest.max(sample.at);
+        self.latest = sample.at;
         let connection = self.connection.as_ref();
         self.rollup.push(&sample, |tier, at| {
             let found = connection.map(|connection| read_bucket(connection, tier, at))?;
@@ -341,14 +355,15 @@ impl Writer {
         let mut reserved = self.reserved_seq;
         if self.highest_seq > reserved {
             reserved = self.highest_seq + SEQ_BLOCK;
-            set_seq(&transaction, reserved)?;
+            set_meta(&transaction, SEQ, number(reserved))?;
         }
         transaction.commit()?;
         self.reserved_seq = reserved;
         self.names_unwritten.clear();
         self.rollup.written();
         if let Some(last) = self.events.last() {
-            self.newest = self.newest.max(last.at.as_second());
+            // Some are told late, and of another time.
+            self.latest = self.latest.max(last.at.as_second());
         }
         self.events.clear();
         Ok(())
@@ -408,16 +423,39 @@ impl Writer {
 
     /// Drops what has been kept long enough, once for every minute that is recorded.
     fn prune(&mut self) {
-        if self.newest < self.pruned_at.saturating_add(60) {
+        if self.latest == i64::MIN {
             return;
         }
-        self.pruned_at = self.newest;
+        let by = self.followed().min(self.latest);
+        if by.saturating_sub(self.pruned_at) < 60 {
+            // The clock may have been set back.
+            self.pruned_at = self.pruned_at.min(by);
+            return;
+        }
+        self.pruned_at = by;
         let Some(connection) = self.connection.as_ref() else {
             return;
         };
-        if let Err(error) = prune(connection, self.newest) {
+        if let Err(error) = prune(connection, by).and_then(|()| set_meta(connection, BELIEVED, by))
+        {
             tracing::warn!(%error, "old telemetry could not be dropped; tried again in a minute");
         }
+    }
+
+    /// Follows the clock, from where the file ends.
+    fn followed(&mut self) -> i64 {
+        let latest = self.latest;
+        let (believed, since) = self.believed.unwrap_or_else(|| {
+            let stored = self.stored.map_or(latest, |stored| stored.min(latest));
+            (stored, Instant::now())
+        });
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(since);
+        let next = pace::follow(believed, latest, passed, self.options.pace);
+        // Less than a second would be lost.
+        let since = if passed.as_secs() > 0 { now } else { since };
+        self.believed = Some((next, since));
+        next
     }
 
     fn end(&mut self) {
@@ -428,18 +466,22 @@ impl Writer {
             return;
         };
         if self.reserved_seq > 0
-            && let Err(error) = set_seq(&connection, self.highest_seq)
+            && let Err(error) = set_meta(&connection, SEQ, number(self.highest_seq))
         {
             tracing::debug!(%error, "the event numbering goes on with a jump");
         }
     }
 }
 
-fn set_seq(connection: &Connection, seq: u64) -> rusqlite::Result<()> {
+fn set_meta(connection: &Connection, key: &str, value: i64) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('seq', ?1)")?
-        .execute([i64::try_from(seq).unwrap_or(i64::MAX)])
+        .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?
+        .execute(params![key, value])
         .map(drop)
+}
+
+fn number(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
 fn prune(connection: &Connection, now: i64) -> rusqlite::Result<()> {

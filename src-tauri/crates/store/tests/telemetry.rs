@@ -13,7 +13,7 @@ use std::time::Duration;
 use cockpit_model::host::Gpu;
 use cockpit_model::{Event, EventBody, Mark};
 use cockpit_store::tiers::TIERS;
-use cockpit_store::{Opened, Telemetry};
+use cockpit_store::{Opened, Options, Telemetry};
 use common::{at, event, sample, uses};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -137,7 +137,11 @@ fn query<T: rusqlite::types::FromSql>(path: &std::path::Path, sql: &str) -> T {
 fn every_tier_keeps_what_it_promises_and_drops_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("telemetry.db");
-    let (telemetry, _) = Telemetry::open(&path).unwrap();
+    let options = Options {
+        pace: None,
+        ..Options::default()
+    };
+    let (telemetry, _) = Telemetry::open_with(&path, options).unwrap();
     let day = 86_400;
     // Three years, seen now and then; the last two hours each second.
     let mut now = T0;
@@ -181,6 +185,38 @@ fn every_tier_keeps_what_it_promises_and_drops_the_rest() {
     let events: i64 = query(&path, "SELECT count(*) FROM events");
     // One every five days, the newest five days ago: a sixth may be in the day that is dropped whole.
     assert!((5..=6).contains(&events), "{events} of the last month");
+}
+
+#[test]
+fn a_clock_that_leaps_ahead_for_a_moment_costs_no_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("telemetry.db");
+    let ahead = 400 * 86_400;
+    let count = || -> i64 {
+        query(
+            &path,
+            &format!("SELECT count(*) FROM host_1s WHERE at <= {}", T0 + 20),
+        )
+    };
+    let (telemetry, _) = Telemetry::open(&path).unwrap();
+    for second in 0..10 {
+        telemetry.record_host(&sample(T0 + second, 5.0), &[]);
+    }
+    telemetry.record_event(&event(1, T0, "api"));
+    telemetry.flush().unwrap();
+    // While it runs, and at a start.
+    telemetry.record_host(&sample(T0 + ahead, 5.0), &[]);
+    telemetry.flush().unwrap();
+    telemetry.close();
+    let (telemetry, _) = Telemetry::open(&path).unwrap();
+    telemetry.record_host(&sample(T0 + ahead + 1, 5.0), &[]);
+    telemetry.flush().unwrap();
+    for second in 10..20 {
+        telemetry.record_host(&sample(T0 + second, 5.0), &[]);
+    }
+    telemetry.flush().unwrap();
+    assert_eq!(count(), 20);
+    assert_eq!(telemetry.events(10, None).unwrap().len(), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::names::Names;
 use super::row::Row;
-use super::seen::Seen;
+use super::seen::{self, Seen};
 use super::spending::{Days, Spending};
 use super::tiers::DAY;
 use super::{key, reports};
@@ -16,6 +16,8 @@ const TRIES: usize = 64;
 /// A record that waits to be written.
 pub(crate) struct Staged {
     pub record: Record,
+    /// See [`super::Told`].
+    pub undated: bool,
     /// The batch and the place in it; a call of our own has none.
     pub ticket: Option<(usize, usize)>,
 }
@@ -36,6 +38,8 @@ pub(crate) struct Group<'a> {
     pub place: &'a mut u32,
     pub days: &'a mut Days,
     pub now: i64,
+    /// From when on ids are remembered, in Unix seconds.
+    pub oldest: i64,
     pub bytes: Vec<u8>,
 }
 
@@ -52,11 +56,19 @@ impl Group<'_> {
             reports: Vec::new(),
         };
         let mut spending = Spending::default();
-        for (place, Staged { record, ticket }) in staged.iter().enumerate() {
-            let new = match (record, ticket) {
+        for (place, staged) in staged.iter().enumerate() {
+            let record = &staged.record;
+            let new = match (record, staged.ticket) {
                 // Nobody sends a call of our own a second time; of those who tell of it, see there.
                 (Record::Call(_), None) => true,
-                _ => self.seen.remember(connection, record, self.now)?,
+                _ => {
+                    let before = if staged.undated {
+                        seen::Before::All(self.oldest)
+                    } else {
+                        seen::Before::Fresh(self.now)
+                    };
+                    self.seen.remember(connection, record, before)?
+                }
             };
             written.new.push(new);
             if !new {

@@ -1,6 +1,6 @@
 //! What can be accounted for, and what not.
 
-use cockpit_model::{Call, Record, Report, Usd};
+use cockpit_model::{Call, Record, Report, Timestamp, Usd};
 
 /// Names are at most this long, in bytes.
 const LONGEST_NAME: usize = 256;
@@ -17,29 +17,39 @@ const AHEAD: i64 = 3600;
 
 /// Why a reported record cannot be accounted for; `None` if it can. `oldest` and `now` in Unix seconds.
 pub(crate) fn refusal(record: &Record, oldest: i64, now: i64) -> Option<String> {
-    misplaced(record, oldest, now).or_else(|| match record {
-        Record::Call(call) => of_call(call),
-        Record::Report(report) => of_report(report),
-    })
+    nameless(record)
+        .or_else(|| of_time(time(record), oldest, now))
+        .or_else(|| match record {
+            Record::Call(call) => of_call(call),
+            Record::Report(report) => of_report(report),
+        })
 }
 
-/// Why a record has no place in the ledger; `None` if it has. Of one of our own nothing else is asked: it happened,
-/// also where nobody could be found who answers.
-pub(crate) fn misplaced(record: &Record, oldest: i64, now: i64) -> Option<String> {
-    let (id, at) = match record {
-        Record::Call(call) => (&call.id, call.at),
-        Record::Report(report) => (&report.id, report.at),
+/// Why a record has no place in the ledger whenever it happened; `None` if it has. Of one of our own nothing else is
+/// asked: it happened, also where nobody could be found who answers.
+pub(crate) fn nameless(record: &Record) -> Option<String> {
+    let id = match record {
+        Record::Call(call) => &call.id,
+        Record::Report(report) => &report.id,
     };
     if id.is_empty() {
         return Some("id is empty".to_owned());
     }
-    if id.len() > LONGEST_NAME {
-        return Some(format!("id is longer than {LONGEST_NAME} bytes"));
+    (id.len() > LONGEST_NAME).then(|| format!("id is longer than {LONGEST_NAME} bytes"))
+}
+
+fn time(record: &Record) -> Timestamp {
+    match record {
+        Record::Call(call) => call.at,
+        Record::Report(report) => report.at,
     }
+}
+
+fn of_time(at: Timestamp, oldest: i64, now: i64) -> Option<String> {
     if at.as_second() < oldest {
         return Some(format!("at ({at}) is older than what is kept"));
     }
-    if at.as_second() > now + AHEAD {
+    if at.as_second() > now.saturating_add(AHEAD) {
         return Some(format!("at ({at}) is in the future"));
     }
     None
@@ -120,8 +130,23 @@ fn names(call: &Call) -> impl Iterator<Item = (&'static str, &String)> {
         .chain(call.tags.iter().map(|tag| ("a tag", tag)))
 }
 
-/// Makes a call of our own fit: it happened, so it counts, less what cannot be told of it.
-pub(crate) fn fit(call: &mut Call) {
+/// Makes what is our own fit: it happened, so it counts, less what cannot be told of it. Where the clock was wrong when it
+/// began, it happened now.
+pub(crate) fn fit(record: &mut Record, oldest: i64, now: Timestamp) {
+    let was_wrong = of_time(time(record), oldest, now.as_second()).is_some();
+    match record {
+        Record::Call(call) => {
+            fit_call(call);
+            call.at = if was_wrong { now } else { call.at };
+        }
+        Record::Report(report) => {
+            fit_report(report);
+            report.at = if was_wrong { now } else { report.at };
+        }
+    }
+}
+
+fn fit_call(call: &mut Call) {
     for name in [
         &mut call.id,
         &mut call.provider,
@@ -161,8 +186,7 @@ pub(crate) fn fit(call: &mut Call) {
     call.cost_usd = call.cost_usd.filter(|cost| *cost >= Usd::ZERO);
 }
 
-/// The same for a report.
-pub(crate) fn fit_report(report: &mut Report) {
+fn fit_report(report: &mut Report) {
     for name in [&mut report.user, &mut report.agent, &mut report.key]
         .into_iter()
         .flatten()

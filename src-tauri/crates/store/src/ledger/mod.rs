@@ -16,10 +16,11 @@
 //!   `query`).
 //! - **What callers spent** is summed up by day in the transaction that writes the rows, for budgets that
 //!   outlive the engine (`spending`).
-//! - **Retention** drops slices from the old end (`retention`).
+//! - **Retention** drops slices from the old end (`retention`), by a time that follows the clock only so fast (`horizon`).
 
 mod distinct;
 mod group;
+mod horizon;
 mod judge;
 mod key;
 mod names;
@@ -83,6 +84,9 @@ pub struct Options {
     pub keep: Keep,
     /// Up to so many calls of a window are read one by one, and their percentiles are exact.
     pub exact_up_to: u32,
+    /// How many times faster than it passes time is caught up with when the clock leaps, or after a long time off:
+    /// so much history a clock that is wrong for a while can cost at most. `None`: it is believed at once.
+    pub pace: Option<u32>,
     /// The time of day.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// By whose days is told what was spent. `None`: the machine's.
@@ -97,6 +101,7 @@ impl Default for Options {
             retry_after: Duration::from_secs(5),
             keep: Keep::default(),
             exact_up_to: 10_000,
+            pace: Some(crate::pace::PACE),
             clock: Arc::new(Timestamp::now),
             zone: None,
         }
@@ -111,6 +116,7 @@ impl fmt::Debug for Options {
             .field("retry_after", &self.retry_after)
             .field("keep", &self.keep)
             .field("exact_up_to", &self.exact_up_to)
+            .field("pace", &self.pace)
             .finish_non_exhaustive()
     }
 }
@@ -123,6 +129,16 @@ pub struct Opening {
     /// After an abrupt end: until when everything is known to be on the disk. Calls after it, by at most
     /// 100 ms before the end, may be missing.
     pub known_until: Option<Timestamp>,
+}
+
+/// A record as it was told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// What was told.
+    pub record: Record,
+    /// Its time is that of its arrival, because none was told: told again it has another, and its id is looked for in
+    /// all days that are kept.
+    pub undated: bool,
 }
 
 /// What became of one record.
@@ -307,17 +323,26 @@ impl Ledger {
         }
     }
 
-    /// Accounts for what was reported. Resolves after the commit.
+    /// Accounts for what was reported with its time. Resolves after the commit.
     pub fn ingest(&self, records: Vec<Record>) -> Receipt {
+        let told = records.into_iter().map(|record| Told {
+            record,
+            undated: false,
+        });
+        self.ingest_told(told.collect())
+    }
+
+    /// Accounts for what was reported. Resolves after the commit.
+    pub fn ingest_told(&self, told: Vec<Told>) -> Receipt {
         let (answer, receipt) = oneshot::channel();
         let waiting = &self.inner.shared.waiting;
-        let count = records.len();
+        let count = told.len();
         if waiting.fetch_add(count, Ordering::AcqRel) > MOST_WAITING {
             waiting.fetch_sub(count, Ordering::AcqRel);
             drop(answer.send(Err(Error::Busy)));
             return Receipt(receipt);
         }
-        let command = Command::Ingest(records, answer);
+        let command = Command::Ingest(told, answer);
         if let Err(error) = self.inner.queue.try_send(command) {
             waiting.fetch_sub(count, Ordering::AcqRel);
             let (command, why) = match error {

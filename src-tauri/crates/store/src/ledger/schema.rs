@@ -47,6 +47,8 @@ pub(crate) const SCHEMA: Schema = Schema {
 pub(crate) const CLEAN: &str = "clean";
 /// When something was last known to be on the disk, in Unix milliseconds.
 pub(crate) const ALIVE: &str = "alive";
+/// By which time was told last what has been kept long enough, in Unix seconds; see horizon.rs.
+pub(crate) const BELIEVED: &str = "believed";
 /// The newest day whose names were looked through.
 pub(crate) const NAMES_DAY: &str = "names_day";
 

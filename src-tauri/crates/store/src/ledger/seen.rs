@@ -1,6 +1,8 @@
 //! Which ids were accounted for: a keyed hash of each, ordered by the day of its record, so that what
 //! comes in together lies together however many there are. Kept as long as the records.
 
+use std::ops::Range;
+
 use cockpit_model::{CallSource, Record, Timestamp};
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
@@ -12,6 +14,8 @@ use super::tiers::DAY;
 /// Records this fresh may have been dated by us on their arrival, so that sending them again would
 /// date them anew.
 const FRESH: i64 = 10;
+/// Days that are looked through at most, however long ids are kept.
+const MOST_DAYS: u16 = 62;
 /// Bytes of a hash: with ten million ids in a day two collide once in 10¹⁰ such days.
 const HASH: usize = 10;
 
@@ -24,8 +28,31 @@ pub(crate) struct Seen {
     secret: Vec<u8>,
 }
 
+/// In which days before its own a record's id is looked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Before {
+    /// All from this time on.
+    All(i64),
+    /// In one, if the record is of about now.
+    Fresh(i64),
+}
+
+impl Before {
+    fn days(self, day: u16, at: Timestamp) -> Range<u16> {
+        match self {
+            Self::All(oldest) => of_second(oldest).max(day.saturating_sub(MOST_DAYS))..day,
+            Self::Fresh(now) if (now - at.as_second()).abs() <= FRESH => day.saturating_sub(1)..day,
+            Self::Fresh(_) => day..day,
+        }
+    }
+}
+
+fn of_second(second: i64) -> u16 {
+    u16::try_from(second.div_euclid(DAY)).unwrap_or(0)
+}
+
 fn day(at: Timestamp) -> u16 {
-    u16::try_from(at.as_second().div_euclid(DAY)).unwrap_or(0)
+    of_second(at.as_second())
 }
 
 /// When our gateway gave this id, in Unix milliseconds: those are ULIDs, which begin with their time. `None` for ids
@@ -117,7 +144,7 @@ impl Seen {
         &self,
         connection: &Connection,
         record: &Record,
-        now: i64,
+        before: Before,
     ) -> rusqlite::Result<bool> {
         let at = match record {
             Record::Call(call) => call.at,
@@ -130,12 +157,9 @@ impl Seen {
         }
         let hash = self.hash(record);
         let day = day(at);
-        if (now - at.as_second()).abs() <= FRESH {
-            let yesterday = with_day(hash, day.saturating_sub(1));
-            if connection
-                .prepare_cached("SELECT 1 FROM seen WHERE key = ?1")?
-                .exists([&yesterday[..]])?
-            {
+        let mut known = connection.prepare_cached("SELECT 1 FROM seen WHERE key = ?1")?;
+        for earlier in before.days(day, at) {
+            if known.exists([&with_day(hash, earlier)[..]])? {
                 return Ok(false);
             }
         }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-const HOUR: i64 = 3600;
+pub(crate) const HOUR: i64 = 3600;
 pub(crate) const DAY: i64 = 24 * HOUR;
 
 /// The lengths of the buckets in seconds, from fine to coarse; each is a multiple of the one before.

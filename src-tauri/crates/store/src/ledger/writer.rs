@@ -15,6 +15,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::group::{Group, Staged, Written};
+use super::horizon::Horizon;
 use super::names::{Names, Texts};
 use super::retention::{self, Dropped};
 use super::rollup::{Delta, Rollups};
@@ -22,7 +23,7 @@ use super::schema::{self, ALIVE, CLEAN, SCHEMA, meta, set_meta};
 use super::seen::Seen;
 use super::spending::Days;
 use super::tiers::Floors;
-use super::{Ack, Options, Shared, judge, key};
+use super::{Ack, Options, Shared, Told, judge, key};
 use crate::database::{self, Opened};
 use crate::error::Error;
 use crate::telemetry::lock;
@@ -46,7 +47,7 @@ pub(crate) type Answer = oneshot::Sender<Result<Vec<Ack>, Error>>;
 pub(crate) enum Command {
     /// What is our own has arrived.
     Own,
-    Ingest(Vec<Record>, Answer),
+    Ingest(Vec<Told>, Answer),
     /// Commits; writes the rollups too if asked to.
     Flush {
         rollups: bool,
@@ -68,6 +69,7 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     connection: Option<Connection>,
     floors: Floors,
+    horizon: Horizon,
     seen: Seen,
     names: Names,
     texts: Texts,
@@ -101,6 +103,7 @@ impl Writer {
                 rows: 0,
                 tiers: [0; 4],
             },
+            horizon: Horizon::default(),
             seen: Seen::new(Vec::new()),
             names: Names::default(),
             texts: Texts::default(),
@@ -148,8 +151,10 @@ impl Writer {
             .flatten()
             .map(|ms| key::time(ms, 0));
         let now = self.now();
+        self.horizon = Horizon::open(&connection, &self.options, now.as_second())?;
         self.floors =
-            schema::floors(&connection)?.max(Floors::at(&self.options.keep, now.as_second()));
+            self.horizon
+                .floors(&connection, schema::floors(&connection)?, now.as_second())?;
         self.seen = Seen::new(schema::secret(&connection)?);
         self.names.forget();
         self.texts = Texts::default();
@@ -163,6 +168,7 @@ impl Writer {
         relaxed(&connection, |connection| {
             let transaction = connection.unchecked_transaction()?;
             schema::set_floors(&transaction, &self.floors)?;
+            self.horizon.write(&transaction)?;
             set_meta(&transaction, CLEAN, 0)?;
             set_meta(&transaction, ALIVE, now.as_millisecond())?;
             transaction.commit()
@@ -193,8 +199,8 @@ impl Writer {
                         match one {
                             // They are taken along by the next commit, which is due soon.
                             Command::Own => {}
-                            Command::Ingest(records, answer) => {
-                                self.ingest(records, answer);
+                            Command::Ingest(told, answer) => {
+                                self.ingest(told, answer);
                                 waited_for = true;
                             }
                             Command::Flush { rollups, reply } => {
@@ -228,7 +234,7 @@ impl Writer {
 
     /// What is due. Failures are counted and told in the stats; what failed is kept or told to its sender.
     fn work(&mut self, waited_for: bool) {
-        if self.due.is_none() && !self.failing && !lock(&self.shared.own).is_empty() {
+        if self.due.is_none() && !lock(&self.shared.own).is_empty() {
             self.due_within(self.options.commit_within);
         }
         let now = Instant::now();
@@ -254,14 +260,14 @@ impl Writer {
 
     /// Takes a record of our own.
     fn own(&mut self, record: Record) {
-        let now = self.now().as_second();
-        if let Some(why) = judge::misplaced(&record, self.floors.rows, now) {
+        if let Some(why) = judge::nameless(&record) {
             tracing::warn!(why, "a record of our own is not accounted for");
             self.shared.refused.fetch_add(1, Ordering::Relaxed);
             return;
         }
         self.staged.push(Staged {
             record,
+            undated: false,
             ticket: None,
         });
     }
@@ -269,28 +275,34 @@ impl Writer {
     /// Takes up what is our own and has arrived.
     fn take_own(&mut self) {
         let own = std::mem::take(&mut *lock(&self.shared.own));
+        if own.is_empty() {
+            return;
+        }
+        let now = self.now();
         for mut record in own {
-            match &mut record {
-                Record::Call(call) => judge::fit(call),
-                Record::Report(report) => judge::fit_report(report),
-            }
+            judge::fit(&mut record, self.floors.rows, now);
             self.own(record);
         }
     }
 
-    fn ingest(&mut self, records: Vec<Record>, answer: Answer) {
+    fn ingest(&mut self, told: Vec<Told>, answer: Answer) {
         // First what was there first: some of these may tell of it.
         self.take_own();
         let now = self.now().as_second();
+        if now < self.floors.rows {
+            // The clock was far ahead, and is not any more.
+            self.upkeep();
+        }
         let batch = self.batches.len();
-        let mut acks = Vec::with_capacity(records.len());
-        for (place, record) in records.into_iter().enumerate() {
+        let mut acks = Vec::with_capacity(told.len());
+        for (place, Told { record, undated }) in told.into_iter().enumerate() {
             match judge::refusal(&record, self.floors.rows, now) {
                 Some(why) => acks.push(Ack::Refused(why)),
                 None => {
                     acks.push(Ack::Accepted);
                     self.staged.push(Staged {
                         record,
+                        undated,
                         ticket: Some((batch, place)),
                     });
                 }
@@ -303,7 +315,8 @@ impl Writer {
     fn commit(&mut self) -> Result<(), Error> {
         self.due = None;
         self.take_own();
-        if self.staged.is_empty() && self.connection.is_some() {
+        // After a failure even nothing is written: else nobody would notice that the disk takes things again.
+        if self.staged.is_empty() && self.connection.is_some() && !self.failing {
             self.acknowledge();
             return Ok(());
         }
@@ -343,6 +356,7 @@ impl Writer {
             place: &mut self.place,
             days: &mut self.days,
             now: now.as_second(),
+            oldest: self.floors.rows,
             bytes: Vec::with_capacity(128),
         };
         let result = connection.transaction().and_then(|transaction| {
@@ -476,9 +490,20 @@ impl Writer {
     fn upkeep(&mut self) {
         self.upkeep_due = Instant::now() + HEARTBEAT;
         let now = self.now();
+        self.horizon.follow(now.as_second());
+        let Some(connection) = self.connection.as_ref() else {
+            return;
+        };
         let floors = self
-            .floors
-            .max(Floors::at(&self.options.keep, now.as_second()));
+            .horizon
+            .floors(connection, self.floors, now.as_second());
+        let floors = match floors {
+            Ok(floors) => floors,
+            Err(error) => {
+                tracing::warn!(%error, "what has been kept long enough is not known; tried again in a minute");
+                return;
+            }
+        };
         // Rows go only when they are counted.
         if floors != self.floors && self.roll().is_err() {
             return;
@@ -489,6 +514,7 @@ impl Writer {
         let result = relaxed(connection, |connection| {
             let transaction = connection.unchecked_transaction()?;
             set_meta(&transaction, ALIVE, now.as_millisecond())?;
+            self.horizon.write(&transaction)?;
             if floors != self.floors {
                 schema::set_floors(&transaction, &floors)?;
             }

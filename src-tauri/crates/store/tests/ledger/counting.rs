@@ -38,6 +38,7 @@ prop_compose! {
         latency_us in proptest::option::of(0_u32..90_000_000),
         first in proptest::option::of(0.0_f64..1.0),
         cost in proptest::option::of(0_i64..5_000_000_000_000),
+        attempts in 0_u32..3,
         cache_hit in proptest::bool::weighted(0.1),
     ) -> Call {
         let mut call = given::call(id, ms);
@@ -60,6 +61,7 @@ prop_compose! {
         call.latency_ms = latency_us.map(|us| f64::from(us) / 1e3);
         call.ttft_ms = latency_us.zip(first).map(|(us, first)| (f64::from(us) * first).round() / 1e3);
         call.cost_usd = cost.map(Usd::from_pico);
+        call.attempts = attempts;
         call.cache_hit = cache_hit;
         call
     }
@@ -93,6 +95,8 @@ enum Step {
     Restart,
     /// The file as it is, without being closed.
     Crash,
+    /// The clock is so many hours ahead for a while, and is believed.
+    Leap(i64),
     Ask {
         from: i64,
         to: i64,
@@ -143,6 +147,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => some_call().prop_map(|call| Step::Record(Box::new(call))),
         1 => Just(Step::Restart),
         1 => Just(Step::Crash),
+        1 => (0..24_i64).prop_map(Step::Leap),
         8 => (
             window(),
             proptest::option::of(1_u32..200_000),
@@ -192,6 +197,7 @@ impl Held {
         self.exact = None;
         let mut options = self.clock.options();
         options.exact_up_to = if exact { 10_000 } else { 0 };
+        options.pace = None;
         self.exact = Some(Ledger::open_with(&self.path, options).unwrap().0);
     }
 
@@ -243,6 +249,13 @@ impl Held {
                 self.calls.push(*call);
             }
             Step::Restart => self.open(false),
+            Step::Leap(hours) => {
+                self.clock.set(NOON + hours * HOUR);
+                self.open(false);
+                self.ledger().flush().unwrap();
+                self.clock.set(NOON);
+                self.open(false);
+            }
             Step::Crash => {
                 self.ledger().flush().unwrap();
                 self.crash();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use cockpit_model::usage::Dimension;
 use cockpit_model::{CallSource, Outcome, Record, ReportKind, Usd};
 use cockpit_store::Ledger;
-use cockpit_store::ledger::{Ack, Options, UsageQuery};
+use cockpit_store::ledger::{Ack, Options, Told, UsageQuery};
 
 use crate::given::{self, Clock, DAY, HOUR, NOON, at, everything, ingest};
 
@@ -149,6 +149,27 @@ fn an_id_counts_once_also_over_restarts_and_midnight() {
     );
     let stats = ledger.stats();
     assert_eq!((stats.accepted, stats.duplicates), (4, 5));
+}
+
+#[test]
+fn an_id_without_a_time_counts_once_as_long_as_ids_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::new();
+    let (ledger, _) = given::open(&folder.path().join("ledger.db"), &clock);
+    let told = |ms: i64, undated: bool| {
+        let told = Told {
+            record: Record::Call(given::call("x", ms)),
+            undated,
+        };
+        clock.set(ms);
+        ledger.ingest_told(vec![told]).wait().unwrap().remove(0)
+    };
+    assert_eq!(told(NOON, true), Ack::Accepted);
+    for days in [0, 1, 2, 29] {
+        assert_eq!(told(NOON + days * DAY, true), Ack::Duplicate);
+    }
+    // Who tells a time may number each day's calls anew.
+    assert_eq!(told(NOON + 3 * DAY, false), Ack::Accepted);
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! When the disk, the file or the process is not well; and when time passes.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cockpit_model::usage::Dimension;
-use cockpit_model::{Record, ReportKind};
-use cockpit_store::ledger::{Ack, Opening, Options, UsageQuery};
+use cockpit_model::{CallSource, Record, ReportKind};
+use cockpit_store::ledger::{Ack, CallFilter, CallsQuery, Opening, Options, UsageQuery};
 use cockpit_store::{Error, Ledger, Opened};
 
 use crate::given::{self, Clock, DAY, HOUR, NOON, at, everything, ingest};
+use crate::naive;
 
 /// Waits for something that happens by itself; how soon is no matter of this test.
 fn eventually(mut done: impl FnMut() -> bool) {
@@ -182,6 +184,70 @@ fn a_full_disk_refuses_what_waits_and_keeps_what_is_our_own() {
     );
 }
 
+/// Makes a table refuse what is written into it, as a full disk would, until told otherwise.
+fn refuse(path: &Path, table: &str, refuses: bool) {
+    let statement = if refuses {
+        format!(
+            "CREATE TRIGGER full_{table} BEFORE INSERT ON {table}
+             BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        )
+    } else {
+        format!("DROP TRIGGER full_{table}")
+    };
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection.busy_timeout(Duration::from_secs(60)).unwrap();
+    connection.execute_batch(&statement).unwrap();
+}
+
+#[test]
+fn our_own_calls_reach_the_disk_again_after_others_were_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = Clock::new();
+    let options = Options {
+        retry_after: Duration::from_millis(20),
+        ..clock.options()
+    };
+    let (ledger, _) = Ledger::open_with(&path, options).unwrap();
+    refuse(&path, "calls", true);
+    let others = vec![Record::Call(given::call(1, NOON))];
+    assert!(ledger.ingest(others).wait().is_err());
+    refuse(&path, "calls", false);
+    // Nobody asks for anything that would have it written.
+    eventually(|| ledger.stats().last_error.is_none());
+    ledger.record(given::call("own", NOON));
+    eventually(|| ledger.stats().accepted == 1);
+}
+
+#[test]
+fn our_own_calls_reach_the_disk_after_the_sums_could_not_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = Clock::new();
+    let options = Options {
+        retry_after: Duration::from_millis(20),
+        ..clock.options()
+    };
+    let (ledger, _) = Ledger::open_with(&path, options).unwrap();
+    refuse(&path, "rollups", true);
+    ingest(&ledger, [given::call(1, NOON)]);
+    let of_openai = CallsQuery {
+        filter: CallFilter {
+            provider: Some("openai".to_owned()),
+            ..CallFilter::default()
+        },
+        ..everything()
+    };
+    // It has the sums written, which fails; what it reads is right without them.
+    assert_eq!(ledger.calls(&of_openai).unwrap().len(), 1);
+    assert!(ledger.stats().write_errors > 0);
+    ledger.record(given::call("own", NOON));
+    eventually(|| ledger.stats().accepted == 2);
+    refuse(&path, "rollups", false);
+    eventually(|| ledger.stats().last_error.is_none());
+    assert_eq!(ledger.calls(&of_openai).unwrap().len(), 2);
+}
+
 #[test]
 fn what_cannot_be_opened_is_tried_again_and_loses_nothing_of_our_own() {
     let folder = tempfile::tempdir().unwrap();
@@ -226,9 +292,13 @@ fn what_is_old_is_dropped_and_its_days_are_still_known() {
     assert_eq!(kept, [report]);
     ledger.close();
 
-    // 32 days later.
+    // 32 days later; as if it had been caught up with.
     clock.set(NOON + 32 * DAY);
-    let (ledger, _) = given::open(&path, &clock);
+    let options = Options {
+        pace: None,
+        ..clock.options()
+    };
+    let (ledger, _) = Ledger::open_with(&path, options).unwrap();
     assert_eq!(ledger.oldest(), at(NOON + 2 * DAY - 12 * HOUR));
     assert_eq!(ledger.calls(&everything()).unwrap(), []);
     let rows = || {
@@ -271,4 +341,106 @@ fn what_is_old_is_dropped_and_its_days_are_still_known() {
         &ingest(&ledger, [calls[0].clone()])[..],
         [Ack::Refused(_)]
     ));
+}
+
+#[test]
+fn a_clock_that_leaps_ahead_for_a_moment_drops_nothing_and_shuts_nothing_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = Clock::new();
+    let (ledger, _) = given::open(&path, &clock);
+    let mut calls: Vec<_> = (0..29).map(|n| given::call(n, NOON - n * DAY)).collect();
+    ingest(&ledger, calls.clone());
+    ledger.close();
+
+    clock.set(NOON + 400 * DAY);
+    let (ledger, _) = given::open(&path, &clock);
+    ledger.flush().unwrap();
+    ledger.close();
+
+    clock.set(NOON + 1);
+    let (ledger, _) = given::open(&path, &clock);
+    for n in [100, 101] {
+        calls.push(given::call(n, NOON - (n - 100) * DAY));
+    }
+    let acks = ingest(&ledger, calls[29..].to_vec());
+    assert_eq!(acks, [Ack::Accepted, Ack::Accepted]);
+    let query = UsageQuery {
+        from: at(NOON - 29 * DAY),
+        to: at(NOON + HOUR),
+        step: None,
+        group_by: Some(Dimension::User),
+    };
+    let usage = ledger.usage(&query, clock.now()).unwrap();
+    naive::check(&usage, Some(Dimension::User), &calls, &[]);
+}
+
+#[test]
+fn after_a_clock_that_was_ahead_for_long_what_is_new_is_let_in_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = Clock::new();
+    let open = || {
+        let options = Options {
+            pace: None,
+            exact_up_to: 0,
+            ..clock.options()
+        };
+        Ledger::open_with(&path, options).unwrap().0
+    };
+    let ledger = open();
+    ingest(&ledger, [given::call("before", NOON - DAY)]);
+    ledger.close();
+    clock.set(NOON + 1000 * DAY);
+    let ledger = open();
+    eventually(|| ledger.calls(&everything()).unwrap().is_empty());
+    ledger.close();
+
+    clock.set(NOON + 2 * HOUR);
+    let ledger = open();
+    let calls: Vec<_> = (0..90)
+        .map(|n| given::call(n, NOON + n * HOUR / 60))
+        .collect();
+    assert!(
+        ingest(&ledger, calls[..80].to_vec())
+            .iter()
+            .all(|ack| *ack == Ack::Accepted)
+    );
+    for own in &calls[80..] {
+        ledger.record(own.clone());
+    }
+    for step in [
+        None,
+        Some(Duration::from_secs(60)),
+        Some(Duration::from_secs(3600)),
+    ] {
+        let query = UsageQuery {
+            from: at(NOON - HOUR),
+            to: at(NOON + 3 * HOUR),
+            step,
+            group_by: Some(Dimension::Model),
+        };
+        let usage = ledger.usage(&query, clock.now()).unwrap();
+        naive::check(&usage, Some(Dimension::Model), &calls, &[]);
+    }
+}
+
+#[test]
+fn a_call_of_our_own_counts_whenever_the_clock_says_it_began() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::new();
+    let (ledger, _) = given::open(&folder.path().join("ledger.db"), &clock);
+    for (id, ms) in [("early", NOON - 400 * DAY), ("late", NOON + 400 * DAY)] {
+        let mut call = given::call(id, ms);
+        call.source = CallSource::Gateway;
+        ledger.record(call);
+    }
+    let calls = ledger.calls(&everything()).unwrap();
+    let times: Vec<_> = calls.iter().map(|call| call.at).collect();
+    assert_eq!(
+        times,
+        [at(NOON), at(NOON)],
+        "they happened, and that was now"
+    );
+    assert_eq!(ledger.stats().refused, 0);
 }

@@ -11,6 +11,8 @@ mod report;
 mod tests;
 mod value;
 
+use std::collections::BTreeSet;
+
 use cockpit_model::report::{Ingested, Rejected};
 use cockpit_model::{Record, ReportKind};
 use serde_json::value::RawValue;
@@ -29,6 +31,8 @@ pub const MOST_BYTES: usize = 8 << 20;
 pub struct Batch {
     /// What can be kept, each with its place in what was told.
     pub records: Vec<(usize, Record)>,
+    /// The places of those that have an id and do not say when they happened: told again, they have another time.
+    pub undated: BTreeSet<usize>,
     /// What cannot be.
     pub rejected: Vec<Rejected>,
 }
@@ -56,7 +60,12 @@ pub fn read(body: &[u8], setting: &Setting, seed: u128) -> Result<Batch, Unreada
     let mut take = |index: usize, json: Result<&str, String>| {
         let read = json.and_then(|json| one(json, setting, || format!("{seed:032x}-{index}")));
         match read {
-            Ok(record) => batch.records.push((index, record)),
+            Ok((record, undated)) => {
+                batch.records.push((index, record));
+                if undated {
+                    batch.undated.insert(index);
+                }
+            }
             Err(reason) => batch.rejected.push(Rejected { index, reason }),
         }
     };
@@ -112,7 +121,12 @@ fn within(count: usize) -> Result<(), Unreadable> {
 /// The kinds of events, as they are told to whoever wrote another.
 const KINDS: &str = "\"call\", \"task\", \"feedback\", \"activity\", \"auth\", \"pii\", \"policy\", \"deploy\" or \"custom\"";
 
-fn one(json: &str, setting: &Setting, fresh: impl FnOnce() -> String) -> Result<Record, String> {
+/// A record, and whether it has an id of its reporter's and no time.
+fn one(
+    json: &str,
+    setting: &Setting,
+    fresh: impl FnOnce() -> String,
+) -> Result<(Record, bool), String> {
     if !json.starts_with('{') {
         return Err("this is no object: write {\"type\": \"call\", …}".to_owned());
     }
@@ -131,12 +145,16 @@ fn one(json: &str, setting: &Setting, fresh: impl FnOnce() -> String) -> Result<
     if report.is_none() && word != "call" {
         return Err(wrong("type", &kind, KINDS));
     }
-    let id = name("id", item.id.take())?.unwrap_or_else(fresh);
-    let at = moment("at", item.at.take())?.unwrap_or(setting.now);
-    match report {
+    let id = name("id", item.id.take())?;
+    let at = moment("at", item.at.take())?;
+    let undated = id.is_some() && at.is_none();
+    let id = id.unwrap_or_else(fresh);
+    let at = at.unwrap_or(setting.now);
+    let record = match report {
         None => call::read(item, id, at, setting).map(Record::Call),
         Some(kind) => report::read(item, json, kind, id, at).map(Record::Report),
-    }
+    }?;
+    Ok((record, undated))
 }
 
 /// What is answered. `places` says where each of the kept stood in what was told.

@@ -31,6 +31,7 @@ fn call(json: &str) -> Call {
         Batch {
             mut records,
             rejected,
+            ..
         } if rejected.is_empty() => match records.pop().unwrap().1 {
             Record::Call(call) => call,
             Record::Report(report) => panic!("{report:?}"),
@@ -116,6 +117,16 @@ fn a_provider_of_the_configuration_is_known_by_its_name() {
     }
     // Who is none of them is called as everywhere.
     assert_eq!(call("gcp.gemini", "own").0, "gemini");
+}
+
+#[test]
+fn who_has_an_id_and_no_time_is_known() {
+    let batch = read_all(
+        r#"[{"type":"call","model":"a/b"},{"id":"x","type":"call","model":"a/b"},
+            {"id":"y","type":"task","ok":true,"at":"2026-01-31T08:00:00Z"},{"id":"z","type":"task","ok":true}]"#,
+    );
+    assert_eq!(batch.records.len(), 4);
+    assert_eq!(Vec::from_iter(batch.undated), [1, 3]);
 }
 
 #[test]
