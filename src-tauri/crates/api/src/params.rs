@@ -9,8 +9,9 @@ use cockpit_model::{Code, Problem, Timestamp};
 
 use crate::refusal::Refusal;
 
-/// The longest window anything is kept for.
-const MAX_WINDOW: Duration = Duration::from_secs(2 * 366 * 24 * 3600);
+/// The longest window anything is kept for, in days.
+const MOST_DAYS: u64 = 2 * 366;
+const MAX_WINDOW: Duration = Duration::from_secs(MOST_DAYS * 24 * 3600);
 
 /// The query's names and values, decoded, in order.
 #[derive(Debug, Default)]
@@ -90,9 +91,12 @@ impl Params {
         let Some(text) = self.text(name) else {
             return Ok(default);
         };
-        parse_duration(text)
-            .filter(|window| *window <= MAX_WINDOW)
-            .ok_or_else(|| bad(name, text, "a length of time such as 30s, 5m, 1h or 7d"))
+        let window = parse_duration(text)
+            .ok_or_else(|| bad(name, text, "a length of time such as 30s, 5m, 1h or 7d"))?;
+        if window > MAX_WINDOW {
+            return Err(bad(name, text, &format!("at most {MOST_DAYS}d")));
+        }
+        Ok(window)
     }
 }
 
@@ -164,6 +168,19 @@ mod tests {
         assert_eq!(problem.code, Code::BadRequest);
         assert!(problem.title.contains("`points`"), "{problem}");
         assert!(problem.detail.unwrap().contains("1 to 2000"));
+    }
+
+    #[test]
+    fn a_window_that_is_too_long_is_told_so() {
+        let of = |text: &str| {
+            let params = Params(vec![("window".into(), text.into())]);
+            params.window("window", Duration::from_secs(3600))
+        };
+        assert_eq!(of("732d").unwrap(), MAX_WINDOW);
+        let detail = of("3000d").unwrap_err().detail.unwrap();
+        assert_eq!(detail, "`3000d` is not at most 732d");
+        let detail = of("soon").unwrap_err().detail.unwrap();
+        assert!(detail.contains("such as"), "{detail}");
     }
 
     #[test]

@@ -38,19 +38,27 @@ pub(crate) async fn status(State(app): State<App>) -> Json<Status> {
     Json(app.cockpit.status())
 }
 
-pub(crate) async fn metrics(State(app): State<App>) -> Response {
+pub(crate) async fn metrics(State(app): State<App>) -> Answer<Response> {
     // A machine that cannot be sampled leaves its figures out; it is not a reason to show none.
     let host = app.cockpit.host(Duration::from_secs(1), 1).await;
-    let mut text = metrics::encode(&metrics::Source {
-        status: &app.cockpit.status(),
-        services: &app.cockpit.services(),
-        host: host.as_ref().ok().map(|view| &view.now),
-        counted: &app.cockpit.counted(),
-        gateway: &app.cockpit.gateway(),
-        breakers: &app.cockpit.breakers(),
-    });
-    text.push_str(&app.cockpit.reported_metrics());
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+    // It is much text, and what was reported may be locked while more of it is taken in.
+    let write = move || {
+        let mut text = metrics::encode(&metrics::Source {
+            status: &app.cockpit.status(),
+            services: &app.cockpit.services(),
+            host: host.as_ref().ok().map(|view| &view.now),
+            counted: &app.cockpit.counted(),
+            gateway: &app.cockpit.gateway(),
+            breakers: &app.cockpit.breakers(),
+        });
+        text.push_str(&app.cockpit.reported_metrics());
+        text
+    };
+    let writing = tokio::task::spawn_blocking(write);
+    let text = writing.await.map_err(|error| {
+        Problem::new(Code::Internal, "the figures could not be written").detail(error.to_string())
+    })?;
+    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 
 pub(crate) async fn openapi() -> Response {
