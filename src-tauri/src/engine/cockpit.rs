@@ -64,12 +64,19 @@ impl Engine {
         let telemetry = telemetry.map(|why| {
             format!("telemetry.db is not in use, and no history is kept meanwhile: {why}")
         });
+        let ledger = self.ledger.stats().last_error;
+        let ledger = ledger.map(|why| {
+            format!(
+                "ledger.db cannot be written; requests through the gateway are kept in memory as long as there is room, \
+                 and what applications report is refused: {why}"
+            )
+        });
         let closed = super::doors::trouble(self);
         let otlp = whole(&self.otlp_trouble).clone();
         let gateway = whole(&self.gateway).clone();
         let gateway = gateway.map(|gateway| gateway.trouble()).unwrap_or_default();
-        let all = state.into_iter().chain(telemetry).chain(closed).chain(otlp);
-        all.chain(gateway).collect()
+        let stores = state.into_iter().chain(telemetry).chain(ledger);
+        stores.chain(closed).chain(otlp).chain(gateway).collect()
     }
 
     fn supervisor(&self) -> Result<Supervisor, Problem> {
@@ -370,7 +377,11 @@ impl Cockpit for Door {
                     .detail(id.clone())
                     .remedy("`/api/calls` lists those there are; single calls are kept for 30 days")
             })?;
-            let kept = prompts.read(&id).map_err(storage)?;
+            // The call is known all the same.
+            let kept = prompts.read(&id).unwrap_or_else(|error| {
+                tracing::warn!(%error, %id, "what was kept of a call cannot be read; it is answered without");
+                None
+            });
             Ok(CallDetail { call, kept })
         })
         .boxed()
