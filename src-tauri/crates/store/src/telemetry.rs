@@ -150,13 +150,9 @@ impl Telemetry {
         self.send(Command::Host(Box::new(Measured::new(sample, uses))));
     }
 
-    /// Keeps an event. Never waits. Of one that is live only, just its number is remembered.
+    /// Keeps an event. Never waits. Those that are live only have no number of their own, and are not for here.
     pub fn record_event(&self, event: &Event) {
-        self.send(if event.body.is_live_only() {
-            Command::Seq(event.seq)
-        } else {
-            Command::Event(Box::new(event.clone()))
-        });
+        self.send(Command::Event(Box::new(event.clone())));
     }
 
     /// The highest event number that can have been given out before this was opened: exact after a
@@ -245,25 +241,10 @@ impl Telemetry {
         self.read(|connection| events::marks(connection, from, to, limit))
     }
 
-    /// Free bytes of one volume over time, a point a minute, oldest first.
+    /// Free bytes of every volume that was seen since then, a point a minute, oldest first.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub fn disk_history(
-        &self,
-        mount: &str,
-        since: Timestamp,
-    ) -> Result<Vec<(Timestamp, u64)>, Error> {
-        Ok(self
-            .disk_histories(since)?
-            .remove(mount)
-            .unwrap_or_default())
-    }
-
-    /// The same of every volume that was seen since then.
-    ///
-    /// # Errors
-    /// When it cannot be read.
+    /// When they cannot be read.
     pub fn disk_histories(
         &self,
         since: Timestamp,

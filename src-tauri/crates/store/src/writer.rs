@@ -81,7 +81,6 @@ const CHUNKS_AT_ONCE: usize = 32;
 pub(crate) enum Command {
     Host(Box<Measured>),
     Event(Box<Event>),
-    Seq(u64),
     Flush(SyncSender<Result<(), Error>>),
     Check,
     Close,
@@ -246,12 +245,6 @@ impl Writer {
                     self.highest_seq = self.highest_seq.max(event.seq);
                     self.events.push(*event);
                     self.due_within(self.options.commit_events_within);
-                }
-                Ok(Command::Seq(seq)) => {
-                    self.highest_seq = self.highest_seq.max(seq);
-                    if self.highest_seq > self.reserved_seq {
-                        self.due_within(self.options.commit_events_within);
-                    }
                 }
                 Ok(Command::Flush(reply)) => {
                     // Whoever asked may have given up.

@@ -43,6 +43,26 @@ pub(crate) fn time(ms: i64, sub_ns: u32) -> Timestamp {
         .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
+/// When our gateway gave this id, in Unix milliseconds: those are ULIDs, which begin with their time. `None` for ids
+/// of another form. Others make ULIDs too; they never repeat either.
+pub(crate) fn given_at(id: &str) -> Option<i64> {
+    // Crockford's base 32.
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'A'..=b'H' => Some(byte - b'A' + 10),
+        b'J' | b'K' => Some(byte - b'J' + 18),
+        b'M' | b'N' => Some(byte - b'M' + 20),
+        b'P'..=b'T' => Some(byte - b'P' + 22),
+        b'V'..=b'Z' => Some(byte - b'V' + 27),
+        _ => None,
+    };
+    if id.len() != 26 || !id.bytes().all(|byte| digit(byte).is_some()) {
+        return None;
+    }
+    let time = id.bytes().take(10).filter_map(digit);
+    Some(time.fold(0, |ms, digit| ms << 5 | i64::from(digit)))
+}
+
 /// Keys as the differences between them.
 pub(crate) fn pack(keys: &mut [i64]) -> Vec<u8> {
     keys.sort_unstable();
@@ -76,6 +96,27 @@ pub(crate) fn unpack(mut bytes: &[u8]) -> Vec<i64> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_gateways_id_says_when_it_was_given() {
+        assert_eq!(
+            given_at("01HF7YAT000000000000000000"),
+            Some(1_700_000_000_000)
+        );
+        assert_eq!(
+            given_at("01HF7YAT010123456789ABCDEF"),
+            Some(1_700_000_000_001)
+        );
+        for other in [
+            "",
+            "a",
+            "01HF7YAT00000000000000000",
+            "01HF7YAT0000000000000000U0",
+            "ä1HF7YAT00000000000000000",
+        ] {
+            assert_eq!(given_at(other), None, "{other}");
+        }
+    }
 
     proptest! {
         #[test]

@@ -49,7 +49,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cockpit_model::usage::Usage;
-use cockpit_model::{Call, Record, Report, ReportKind, Timestamp};
+use cockpit_model::{Call, Record, Report, Timestamp};
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
@@ -407,24 +407,6 @@ impl Ledger {
     pub fn call(&self, id: &str) -> Result<Option<Call>, Error> {
         self.read(false, |connection, texts| {
             query::call(connection, texts, id)
-        })
-    }
-
-    /// Reports of a window (begin included, end excluded), newest first; only of one kind if given.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub fn reports(
-        &self,
-        from: Timestamp,
-        to: Timestamp,
-        kind: Option<ReportKind>,
-        limit: usize,
-    ) -> Result<Vec<Report>, Error> {
-        self.read(false, |connection, _| {
-            let from = key::first(from.as_millisecond());
-            let to = key::first(to.as_millisecond());
-            Ok(reports::newest(connection, from, to, kind, limit)?)
         })
     }
 

@@ -75,25 +75,3 @@ pub(crate) fn each(
     }
     Ok(())
 }
-
-/// The newest between two keys, newest first; only of one kind if given.
-pub(crate) fn newest(
-    connection: &Connection,
-    from: i64,
-    to: i64,
-    kind: Option<ReportKind>,
-    limit: usize,
-) -> rusqlite::Result<Vec<Report>> {
-    let place = kind.and_then(|kind| ReportKind::ALL.iter().position(|one| *one == kind));
-    let place = place.and_then(|place| i64::try_from(place).ok());
-    connection
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM reports WHERE key >= ?1 AND key < ?2 AND (?3 IS NULL OR kind = ?3)
-             ORDER BY key DESC LIMIT ?4"
-        ))?
-        .query_map(
-            params![from, to, place, i64::try_from(limit).unwrap_or(i64::MAX)],
-            of,
-        )?
-        .collect()
-}

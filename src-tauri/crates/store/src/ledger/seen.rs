@@ -55,30 +55,10 @@ fn day(at: Timestamp) -> u16 {
     of_second(at.as_second())
 }
 
-/// When our gateway gave this id, in Unix milliseconds: those are ULIDs, which begin with their time. `None` for ids
-/// of another form. Others make ULIDs too; they never repeat either.
-fn given_at(id: &str) -> Option<i64> {
-    // Crockford's base 32.
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'A'..=b'H' => Some(byte - b'A' + 10),
-        b'J' | b'K' => Some(byte - b'J' + 18),
-        b'M' | b'N' => Some(byte - b'M' + 20),
-        b'P'..=b'T' => Some(byte - b'P' + 22),
-        b'V'..=b'Z' => Some(byte - b'V' + 27),
-        _ => None,
-    };
-    if id.len() != 26 || !id.bytes().all(|byte| digit(byte).is_some()) {
-        return None;
-    }
-    let time = id.bytes().take(10).filter_map(digit);
-    Some(time.fold(0, |ms, digit| ms << 5 | i64::from(digit)))
-}
-
 /// Whether a call of our own has this id. Their ids are in no list (nobody sends them twice), but they lie where their
 /// id says.
 fn is_own(connection: &Connection, id: &str) -> rusqlite::Result<bool> {
-    let Some(ms) = given_at(id) else {
+    let Some(ms) = key::given_at(id) else {
         return Ok(false);
     };
     let mut statement =
@@ -119,7 +99,7 @@ impl Seen {
             Record::Call(call) => {
                 let space = match call.source {
                     // Whoever tells of a call by the id our gateway gave it tells of the gateway's call.
-                    _ if given_at(&call.id).is_some() => 0,
+                    _ if key::given_at(&call.id).is_some() => 0,
                     CallSource::Gateway => 0,
                     CallSource::Events => 1,
                     CallSource::Otlp => 2,
@@ -167,31 +147,5 @@ impl Seen {
             .prepare_cached("INSERT OR IGNORE INTO seen (key) VALUES (?1)")?
             .execute(params![&with_day(hash, day)[..]])?;
         Ok(new == 1)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::given_at;
-
-    #[test]
-    fn a_gateways_id_says_when_it_was_given() {
-        assert_eq!(
-            given_at("01HF7YAT000000000000000000"),
-            Some(1_700_000_000_000)
-        );
-        assert_eq!(
-            given_at("01HF7YAT010123456789ABCDEF"),
-            Some(1_700_000_000_001)
-        );
-        for other in [
-            "",
-            "a",
-            "01HF7YAT00000000000000000",
-            "01HF7YAT0000000000000000U0",
-            "ä1HF7YAT00000000000000000",
-        ] {
-            assert_eq!(given_at(other), None, "{other}");
-        }
     }
 }

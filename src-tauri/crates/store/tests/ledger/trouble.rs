@@ -282,14 +282,7 @@ fn what_is_old_is_dropped_and_its_days_are_still_known() {
     let calls: Vec<_> = (0..9_000).map(|n| given::call(n, NOON - n)).collect();
     ingest(&ledger, calls.clone());
     let report = given::report(1, ReportKind::Task, NOON);
-    ledger
-        .ingest(vec![Record::Report(report.clone())])
-        .wait()
-        .unwrap();
-    let kept = ledger
-        .reports(at(0), at(NOON + 1), Some(ReportKind::Task), 10)
-        .unwrap();
-    assert_eq!(kept, [report]);
+    ledger.ingest(vec![Record::Report(report)]).wait().unwrap();
     ledger.close();
 
     // 32 days later; as if it had been caught up with.

@@ -134,7 +134,7 @@ pub(crate) fn call(
         Ok(found.into_iter().find(|call| call.id == id))
     };
     // Our own ids tell when; a crowded millisecond gives way to the next ones.
-    if let Some(at) = time_of(id)
+    if let Some(at) = key::given_at(id).and_then(|ms| Timestamp::from_millisecond(ms).ok())
         && let Some(found) = find(at, later(at, 16))?
     {
         return Ok(Some(found));
@@ -146,22 +146,6 @@ pub(crate) fn call(
 
 fn later(at: Timestamp, ms: u64) -> Timestamp {
     at.checked_add(Duration::from_millis(ms)).unwrap_or(at)
-}
-
-/// When a ULID was made: its first ten digits, of Crockford's base 32.
-fn time_of(id: &str) -> Option<Timestamp> {
-    const DIGITS: &[u8] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    if id.len() != 26 {
-        return None;
-    }
-    let mut ms: i64 = 0;
-    for byte in id.bytes().take(10) {
-        let digit = DIGITS.iter().position(|one| *one == byte)?;
-        ms = ms
-            .checked_mul(32)?
-            .checked_add(i64::try_from(digit).ok()?)?;
-    }
-    Timestamp::from_millisecond(ms).ok()
 }
 
 struct Page<'a> {
