@@ -535,7 +535,7 @@ async fn the_door_for_otlp_follows_the_configuration() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_cannot_be_written_is_named_in_the_status() {
-    let cockpit = Cockpit::start("").await;
+    let cockpit = Cockpit::start("[gateway]\nlisten = \"127.0.0.1:0\"\n").await;
     // As a full disk would: nothing can be written into it, not even that all is well.
     let ledger = rusqlite::Connection::open(cockpit.data().join("ledger.db")).unwrap();
     ledger.busy_timeout(support::PATIENCE).unwrap();
@@ -576,7 +576,7 @@ async fn metric(cockpit: &Cockpit, begins: &str) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_kept_is_counted_though_its_sender_hung_up() {
     use tokio::io::AsyncWriteExt as _;
-    let cockpit = Cockpit::start("").await;
+    let cockpit = Cockpit::start("[gateway]\nlisten = \"127.0.0.1:0\"\n").await;
     let (origin, token) = tcp(&cockpit);
     let listen = origin.strip_prefix("http://").unwrap();
     let accepted = "cockpit_ledger_records_total{result=\"accepted\"}";
