@@ -1,7 +1,7 @@
 //! The two doors: a loopback TCP listener and a unix socket, each serving the Router over HTTP/1.1.
 //!
-//! A door bounds what a stranger can hold: the number of connections, the size of a request's head
-//! and how long it may take to arrive (the body's bounds are in `extract` and `gate`). A head that is
+//! A door bounds what a stranger can hold: the number of connections, the size of a request's head,
+//! how long it may take to arrive and how long an answer may wait to be read (the body's bounds are in `extract` and `gate`). A head that is
 //! not HTTP/1 at all, or is too large, never becomes a request: hyper answers it by itself with a bare
 //! 400, 414 or 431, for which it offers no hook, so these alone carry no problem document. When the engine stops, live streams are ended, answers under
 //! way are finished, and what is left after [`LAST_ANSWERS`] is cut.
@@ -24,6 +24,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use crate::access::Access;
@@ -34,6 +35,8 @@ use crate::refusal::Refusal;
 const MAX_CONNECTIONS: usize = 128;
 /// How long a request's head may take, also between two requests of one connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a piece of an answer may wait for its reader to take it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest head: request line and headers.
 const MAX_HEAD: usize = 32 * 1024;
 /// How long answers under way may take once the engine stops.
@@ -132,7 +135,10 @@ async fn connection<I>(
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD);
-    let mut serving = pin!(http.serve_connection(TokioIo::new(io), service));
+    // A reader that stops reading holds a place: hyper itself would wait without end.
+    let mut io = TimeoutStream::new(io);
+    io.set_write_timeout(Some(WRITE_TIMEOUT));
+    let mut serving = pin!(http.serve_connection(TokioIo::new(Box::pin(io)), service));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = closed(closing) => {

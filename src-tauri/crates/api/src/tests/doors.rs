@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cockpit_model::{Event, EventBody};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Fake, Feed, TOKEN, fake, ui};
+use super::{Fake, Feed, TOKEN, fake, sample, ui};
 use crate::{Access, SignIn, router, serve_tcp, serve_unix};
 
 struct Tcp {
@@ -245,6 +246,31 @@ async fn more_connections_than_there_are_places_wait_for_one() {
     assert!(early.is_err(), "answered although every place is held");
     drop(held);
     assert_eq!(status(&waiting.await), "200");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_stops_reading_does_not_hold_its_place() {
+    let tcp = tcp().await;
+    let mut io = tcp.connect().await;
+    let head = format!(
+        "GET /api/events/stream HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nauthorization: Bearer {TOKEN}\r\n\r\n",
+        tcp.port
+    );
+    io.write_all(head.as_bytes()).await.unwrap();
+    let event = Event {
+        seq: 1,
+        at: sample::at(),
+        body: EventBody::Cockpit {
+            level: "warning".to_owned(),
+            message: "x".repeat(1 << 16),
+        },
+    };
+    // The stream takes them until the sockets are full, and is let go of when they stay full.
+    let let_go = async { while tcp.feed.events.send(event.clone()).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(3600), let_go)
+        .await
+        .expect("it is let go of");
+    drop(io);
 }
 
 #[tokio::test]
