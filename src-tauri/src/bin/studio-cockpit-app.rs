@@ -4,5 +4,6 @@
 mod desktop;
 
 fn main() -> std::process::ExitCode {
+    cockpit_panics::install();
     desktop::run()
 }

@@ -14,6 +14,7 @@ use tokio::runtime::Builder;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> anyhow::Result<ExitCode> {
+    cockpit_panics::install();
     let args = Args::parse();
     let mut builder = if args.runs_engine() {
         let mut builder = Builder::new_multi_thread();

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cockpit_config::Config;
 use cockpit_model::logs::{LogLine, LogQuery};
 use cockpit_model::{Event, PortHolder, Problem, ServiceSpec, Timestamp};
+use cockpit_panics::outlived;
 use cockpit_platform::{environment, ports, take_over};
 use cockpit_presets::Preset;
 use cockpit_store::{StateDb, Telemetry};
@@ -123,8 +124,9 @@ impl History for Past {
         limit: usize,
     ) -> BoxFuture<'static, Result<Vec<Event>, String>> {
         let telemetry = self.0.clone();
-        let reading =
-            tokio::task::spawn_blocking(move || telemetry.events_after(after, up_to, limit));
+        let reading = tokio::task::spawn_blocking(move || {
+            outlived(|| telemetry.events_after(after, up_to, limit))
+        });
         async move {
             let read = reading.await.map_err(|error| error.to_string())?;
             read.map_err(|error| error.to_string())

@@ -19,6 +19,7 @@ use cockpit_model::{
     Action, BreakerView, Call, Code, Event, EventBody, GatewayView, Ingested, Mark, Problem,
     Service, Status, Timestamp, Verdict,
 };
+use cockpit_panics::outlived;
 use cockpit_platform::login;
 use cockpit_store::{CallFilter, CallsQuery, UsageQuery};
 use cockpit_supervisor::Supervisor;
@@ -154,7 +155,7 @@ async fn done<T>(task: tokio::task::JoinHandle<Result<T, Problem>>) -> Result<T,
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work)
+    tokio::task::spawn_blocking(|| outlived(work))
         .await
         .unwrap_or_else(|error| {
             Err(Problem::new(Code::Internal, "a task of the engine failed")

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cockpit_model::{Code, EventBody, Ingested, Problem, Record, Timestamp};
+use cockpit_panics::outlived;
 use cockpit_store::ledger::{Ack, Told};
 use cockpit_telemetry::ingest::events::{self, Unreadable};
 use cockpit_telemetry::ingest::notices::Notice;
@@ -174,7 +175,7 @@ pub(super) async fn events(
     gzip: bool,
 ) -> Result<Ingested, Problem> {
     let setting = engine.setting();
-    let reading = tokio::task::spawn_blocking(move || read(&body, gzip, &setting));
+    let reading = tokio::task::spawn_blocking(move || outlived(|| read(&body, gzip, &setting)));
     let batch = reading.await.unwrap_or_else(|error| {
         Err(Problem::new(Code::Internal, "the events could not be read").detail(error.to_string()))
     })?;

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use cockpit_config::Config;
 use cockpit_model::EventBody;
 use cockpit_model::verdict::{ConfigError, ConfigState, ConfigStatus};
+use cockpit_panics::outlived;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
@@ -67,12 +68,15 @@ pub(super) async fn watch(
 
 async fn reread(engine: &Arc<Engine>) {
     let (path, home) = (engine.config_path.clone(), engine.home.clone());
-    let Ok(loaded) = tokio::task::spawn_blocking(move || load(&path, &home)).await else {
-        return;
-    };
-    match loaded {
-        Ok(config) => put_in_force(engine, Arc::new(config)).await,
-        Err(errors) => keep_out(engine, errors),
+    let loading = tokio::task::spawn_blocking(move || outlived(|| load(&path, &home)));
+    match loading.await {
+        Ok(Ok(config)) => put_in_force(engine, Arc::new(config)).await,
+        Ok(Err(errors)) => keep_out(engine, errors),
+        // A defect of ours that this file brings out: what runs is left as it is.
+        Err(error) => in_trouble(
+            engine,
+            format!("the configuration could not be read: {error}"),
+        ),
     }
 }
 
@@ -132,8 +136,14 @@ async fn stay(engine: &Arc<Engine>) {
 
 /// The file holds, but could not be put in force.
 fn not_taken_up(engine: &Engine, why: &str) {
+    in_trouble(
+        engine,
+        format!("the configuration holds but was not taken up: {why}"),
+    );
+}
+
+fn in_trouble(engine: &Engine, message: String) {
     let level = "error".to_owned();
-    let message = format!("the configuration holds but was not taken up: {why}");
     engine.publish(EventBody::Cockpit {
         level,
         message: message.clone(),

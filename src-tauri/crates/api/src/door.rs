@@ -17,6 +17,7 @@ use axum::body::Body;
 use axum::http::Request;
 use axum::response::{IntoResponse, Response};
 use axum::serve::{Listener, ListenerExt};
+use cockpit_panics::Outlived;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -102,10 +103,10 @@ async fn serve<L: Listener>(
             () = &mut stop => break,
         };
         let serving = connection(io, router.clone(), access.clone(), closing.clone());
-        connections.spawn(async move {
+        connections.spawn(Outlived::new(async move {
             serving.await;
             drop(slot);
-        });
+        }));
         while connections.try_join_next().is_some() {}
     }
     drop(listener);

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cockpit_panics::Outlived;
 use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -78,10 +79,10 @@ pub(crate) async fn serve(
             front.clone(),
             closing.clone(),
         );
-        connections.spawn(async move {
+        connections.spawn(Outlived::new(async move {
             serving.await;
             drop(slot);
-        });
+        }));
         while connections.try_join_next().is_some() {}
     }
     drop(listener);

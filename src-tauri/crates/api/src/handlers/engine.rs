@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cockpit_model::{Code, Problem, Status};
+use cockpit_panics::outlived;
 use serde::{Deserialize, Serialize};
 
 use crate::cockpit::{LoginItem, Plan};
@@ -54,7 +55,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> Answer<Response> {
         text.push_str(&app.cockpit.reported_metrics());
         text
     };
-    let writing = tokio::task::spawn_blocking(write);
+    let writing = tokio::task::spawn_blocking(|| outlived(write));
     let text = writing.await.map_err(|error| {
         Problem::new(Code::Internal, "the figures could not be written").detail(error.to_string())
     })?;

@@ -50,6 +50,7 @@ const PURPOSELESS: Duration = Duration::from_secs(60);
 /// The whole program: everything from the command line to the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    cockpit_panics::install();
     let options = match setup::options(std::env::args_os().skip(1)) {
         Ok(options) => options,
         Err(usage) => {

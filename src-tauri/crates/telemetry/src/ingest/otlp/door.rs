@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cockpit_panics::Outlived;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -82,10 +83,10 @@ impl Door {
                 }
             };
             let serving = connection(self.clone(), stream, peer.ip(), closing.clone());
-            connections.spawn(async move {
+            connections.spawn(Outlived::new(async move {
                 serving.await;
                 drop(slot);
-            });
+            }));
             while connections.try_join_next().is_some() {}
         }
         drop(listener);

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use cockpit_model::Record;
+use cockpit_panics::outlived;
 use tokio::sync::Semaphore;
 
 use super::{
@@ -75,7 +76,7 @@ impl Intake {
             let _turn = turn.map_err(|_| Trouble::Later("the cockpit ends".to_owned()))?;
             let (intake, setting) = (Arc::clone(&self), self.ledger.setting());
             let reading = tokio::task::spawn_blocking(move || {
-                intake.read(signal, encoding, &body, gzip, &setting)
+                outlived(|| intake.read(signal, encoding, &body, gzip, &setting))
             });
             // A defect in reading is one of the body, as far as its sender can do anything about it.
             reading
