@@ -113,7 +113,7 @@ test('a user leads to the calls, a call to all that is known of it', async () =>
 });
 
 test('dragging over a chart zooms, a click in it shows the calls of that time', async () => {
-  const plot = page.locator('.mix .u-over');
+  const plot = page.getByRole('group', { name: /^Cost by model; arrow keys/ }).locator('.u-over');
   await plot.scrollIntoViewIfNeeded();
   const box = await plot.boundingBox();
   const y = box.y + box.height / 2;

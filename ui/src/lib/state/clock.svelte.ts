@@ -13,6 +13,9 @@ class Clock {
     return this.frozen ?? this.real;
   }
 
+  /** When this day began. Rows that say times need not be written anew each second. */
+  readonly today = $derived(new Date(this.now).setHours(0, 0, 0, 0));
+
   private running = false;
   private timer: ReturnType<typeof setTimeout> | null = null;
 

@@ -141,6 +141,12 @@ describe('money', () => {
 
 describe('numbers, tokens, shares', () => {
   it.each([
+    [0.04, '0.0'],
+    [9.94, '9.9'],
+    [9.96, '10'],
+    [1_284.4, '1,284'],
+  ])('a rate of %s is %s', (n, text) => expect(f.figure(n)).toBe(text));
+  it.each([
     [0, '0'],
     [1284, '1,284'],
     [999_999, '999,999'],

@@ -66,6 +66,11 @@ export function number(value: number | null | undefined): string {
   return Math.abs(value) < 999_999.5 ? grouped(Math.round(value)) : short(value);
 }
 
+/** A rate: `0.4`, `9.9`, `12`, `1,284`. */
+export function figure(value: number): string {
+  return value < 9.95 ? value.toFixed(1) : number(value);
+}
+
 /** Tokens: `9,999`, `12.4 k`, `1.24 M`, `3.10 B`. */
 export function tokens(value: number | null | undefined): string {
   if (value == null || !Number.isFinite(value)) return DASH;

@@ -3,6 +3,7 @@
 import { list, money, number, share, span } from '../text/format';
 import type { Tone } from '../text/words';
 import type { Breaker, Totals, Usage } from '../types';
+import { targetName } from './targets';
 import { WINDOW_WORDS, type View } from './view';
 
 /** What is asked of a deployment: P95 to the first piece, and failed requests, in milliseconds and percent. */
@@ -63,7 +64,7 @@ export function judge(totals: Totals, breakers: Breaker[]): Verdict {
   const worse = (tone: Tone): void => {
     if (tone === 'down' || (tone === 'warn' && worst !== 'down')) worst = tone;
   };
-  const open = breakers.filter((b) => b.state !== 'closed').map((b) => `${b.provider}/${b.model}`);
+  const open = breakers.filter((b) => b.state !== 'closed').map(targetName);
   if (open.length > 0) {
     worse('warn');
     why.push(

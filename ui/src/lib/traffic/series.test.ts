@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { group, point, usage } from '../../testing/fixtures';
+import { group, point, totals, usage } from '../../testing/fixtures';
 import {
   COLOURS,
   csv,
@@ -20,6 +20,7 @@ describe('stacked', () => {
     const costs = [5, 4, 3, 2, 1.5, 1.2, 1.1, 0.7, 0.3];
     const sum = costs.reduce((a, b) => a + b, 0);
     const all = usage({
+      totals: totals({ calls: 9, cost_usd: sum }),
       series: [point(0, { calls: 9, cost_usd: sum })],
       groups: costs.map((cost, i) =>
         group(`m${i}`, { cost_usd: cost, calls: 1 }, [point(0, { cost_usd: cost })]),
@@ -29,6 +30,8 @@ describe('stacked', () => {
     const { bands } = stacked(all, 'cost', parts);
     expect(bands.map((b) => b.label)).toEqual(['m0', 'm1', 'm2', 'm3', 'm4', 'm5', 'm6', 'others']);
     expect(bands.at(-1)?.values[0]).toBeCloseTo(1);
+    expect(bands.at(-1)?.total).toBeCloseTo(1);
+    expect(bands[0]?.total).toBe(5);
     expect(cumulated(bands).at(-1)?.[0]).toBeCloseTo(sum);
   });
 
@@ -103,32 +106,32 @@ describe('faults', () => {
       ],
     });
     const { bands } = faultBands(all);
-    expect(bands.map((b) => [b.key, b.values])).toEqual([
-      ['provider', [7, 0]],
-      ['policy', [1, 0]],
-      ['other', [2, 0]],
+    expect(bands.map((b) => [b.key, b.values, b.total])).toEqual([
+      ['provider', [7, 0], 7],
+      ['policy', [1, 0], 1],
+      ['other', [2, 0], 2],
     ]);
   });
 });
 
 describe('the other charts', () => {
+  const some = {
+    calls: 10,
+    errors: 2,
+    cancelled: 1,
+    input_tokens: 100,
+    cached_input_tokens: 40,
+    output_tokens: 7,
+    latency_ms: { p50: 1, p95: 2, p99: 3, exact: true },
+  };
   const all = usage({
-    series: [
-      point(0, {
-        calls: 10,
-        errors: 2,
-        cancelled: 1,
-        input_tokens: 100,
-        cached_input_tokens: 40,
-        output_tokens: 7,
-        latency_ms: { p50: 1, p95: 2, p99: 3, exact: true },
-      }),
-      point(1),
-    ],
+    totals: totals({ ...some, latency_ms: { ...some.latency_ms, p99: 9 } }),
+    series: [point(0, some), point(1)],
   });
   it('divide requests and tokens without counting anything twice', () => {
     expect(requestBands(all).bands.map((b) => b.values[0])).toEqual([2, 1, 7]);
     expect(tokenBands(all).bands.map((b) => b.values[0])).toEqual([60, 40, 7]);
+    expect(requestBands(all).bands.map((b) => b.total)).toEqual([2, 1, 7]);
   });
   it('never add percentiles up, nor make zeros of unknown ones', () => {
     expect(latencies(all).bands.map((b) => b.values)).toEqual([
@@ -136,6 +139,7 @@ describe('the other charts', () => {
       [2, null],
       [3, null],
     ]);
+    expect(latencies(all).bands.map((b) => b.total)).toEqual([1, 2, 9]);
     expect(latencies(all, 'ttft_ms').bands[0]?.values).toEqual([null, null]);
   });
 });
@@ -147,8 +151,8 @@ describe('csv', () => {
         at: [Date.UTC(2026, 2, 1, 12)],
         stepMs: 60_000,
         bands: [
-          { key: 'a', label: '=cmd|"x"', colour: '', values: [1.5] },
-          { key: 'b', label: 'b, c', colour: '', values: [null] },
+          { key: 'a', label: '=cmd|"x"', colour: '', values: [1.5], total: 1.5 },
+          { key: 'b', label: 'b, c', colour: '', values: [null], total: null },
         ],
       },
       'USD',

@@ -3,8 +3,8 @@
  * stacked; percentiles are never added up. What is not known stays `null`.
  */
 
-import { time } from '../text/format';
-import type { Totals, Usage, UsageGroup, UsagePoint } from '../types';
+import { latency, money, number, time, tokens } from '../text/format';
+import type { Totals, Usage, UsageGroup } from '../types';
 
 /** One part of a stack, or one line. */
 export interface Band {
@@ -13,6 +13,8 @@ export interface Band {
   /** The name of a colour in the style sheet. */
   colour: string;
   values: (number | null)[];
+  /** Of the whole stretch. */
+  total: number | null;
 }
 
 export interface Columns {
@@ -22,7 +24,38 @@ export interface Columns {
   bands: Band[];
 }
 
+/** What is read of a step is read of the whole too. */
+function band(
+  usage: Usage,
+  key: string,
+  label: string,
+  colour: string,
+  read: (of: Totals) => number | null,
+): Band {
+  return { key, label, colour, values: usage.series.map(read), total: read(usage.totals) };
+}
+
+function columns(usage: Usage, bands: Band[]): Columns {
+  const at = usage.series.map((point) => time(point.at) ?? 0);
+  return { at, stepMs: usage.window.step_s * 1000, bands };
+}
+
 export type Measure = 'cost' | 'calls' | 'tokens';
+
+/** How figures of a kind are written and drawn. */
+export interface Scale {
+  unit: string;
+  show: (value: number | null) => string;
+  /** The least an axis reaches up to. */
+  least: number;
+}
+
+export const SCALES: Record<Measure | 'latency', Scale> = {
+  cost: { unit: 'USD', show: money, least: 0.0001 },
+  calls: { unit: 'requests', show: number, least: 4 },
+  tokens: { unit: 'tokens', show: tokens, least: 100 },
+  latency: { unit: 'ms', show: latency, least: 10 },
+};
 
 export function measured(totals: Totals, measure: Measure): number | null {
   switch (measure) {
@@ -33,10 +66,6 @@ export function measured(totals: Totals, measure: Measure): number | null {
     case 'tokens':
       return totals.input_tokens + totals.output_tokens;
   }
-}
-
-export function begins(points: UsagePoint[]): number[] {
-  return points.map((point) => time(point.at) ?? 0);
 }
 
 /** The colours that tell groups apart; more of them nobody can. */
@@ -109,71 +138,53 @@ export function stacked(usage: Usage, measure: Measure, parts: Slice[]): Columns
       label: part.label,
       colour: part.colour,
       values: series.map((point) => measured(point, measure)),
+      total: part.value,
     });
   }
   if (parts.length > bands.length) {
-    const rest = usage.series.map((point, i) => {
-      const whole = measured(point, measure);
+    const left = (of: Totals, shown: (band: Band) => number | null | undefined): number | null => {
+      const whole = measured(of, measure);
       if (whole === null) return null;
-      const shown = bands.reduce((sum, band) => sum + (band.values[i] ?? 0), 0);
+      const rest = whole - bands.reduce((sum, band) => sum + (shown(band) ?? 0), 0);
       // Sums of decimal fractions come out a little beside each other.
-      return whole - shown > whole * 1e-9 ? whole - shown : 0;
+      return rest > whole * 1e-9 ? rest : 0;
+    };
+    bands.push({
+      key: '',
+      label: 'others',
+      colour: OTHERS,
+      values: usage.series.map((point, i) => left(point, (band) => band.values[i])),
+      total: left(usage.totals, (band) => band.total),
     });
-    bands.push({ key: '', label: 'others', colour: OTHERS, values: rest });
   }
-  return { at: begins(usage.series), stepMs: usage.window.step_s * 1000, bands };
+  return columns(usage, bands);
 }
 
 /** P50, P95 and P99 of whole answers, or of first pieces. */
 export function latencies(usage: Usage, of: 'latency_ms' | 'ttft_ms' = 'latency_ms'): Columns {
-  const line = (key: 'p50' | 'p95' | 'p99', colour: string): Band => ({
-    key,
-    label: key.toUpperCase(),
-    colour,
-    values: usage.series.map((point) => point[of][key]),
-  });
-  return {
-    at: begins(usage.series),
-    stepMs: usage.window.step_s * 1000,
-    bands: [line('p50', '--p50'), line('p95', '--p95'), line('p99', '--p99')],
-  };
+  return columns(
+    usage,
+    (['p50', 'p95', 'p99'] as const).map((p) =>
+      band(usage, p, p.toUpperCase(), `--${p}`, (totals) => totals[of][p]),
+    ),
+  );
 }
 
 export function tokenBands(usage: Usage): Columns {
-  const band = (key: string, label: string, colour: string, read: (p: UsagePoint) => number): Band => ({
-    key,
-    label,
-    colour,
-    values: usage.series.map(read),
-  });
-  return {
-    at: begins(usage.series),
-    stepMs: usage.window.step_s * 1000,
-    bands: [
-      band('input', 'In', '--cat-1', (p) => p.input_tokens - p.cached_input_tokens),
-      band('cached', 'In, cached', '--cat-1-soft', (p) => p.cached_input_tokens),
-      band('output', 'Out', '--cat-2', (p) => p.output_tokens),
-    ],
-  };
+  return columns(usage, [
+    band(usage, 'input', 'In', '--cat-1', (of) => of.input_tokens - of.cached_input_tokens),
+    band(usage, 'cached', 'In, cached', '--cat-1-soft', (of) => of.cached_input_tokens),
+    band(usage, 'output', 'Out', '--cat-2', (of) => of.output_tokens),
+  ]);
 }
 
 /** Requests by how they ended. */
 export function requestBands(usage: Usage): Columns {
-  const band = (key: string, label: string, colour: string, read: (p: UsagePoint) => number): Band => ({
-    key,
-    label,
-    colour,
-    values: usage.series.map(read),
-  });
-  return {
-    at: begins(usage.series),
-    stepMs: usage.window.step_s * 1000,
-    bands: [
-      band('error', 'Failed', '--down-fill', (p) => p.errors),
-      band('cancelled', 'Cancelled', '--idle-fill', (p) => p.cancelled),
-      band('ok', 'Answered', '--cat-1', (p) => p.calls - p.errors - p.cancelled),
-    ],
-  };
+  return columns(usage, [
+    band(usage, 'error', 'Failed', '--down-fill', (of) => of.errors),
+    band(usage, 'cancelled', 'Cancelled', '--idle-fill', (of) => of.cancelled),
+    band(usage, 'ok', 'Answered', '--cat-1', (of) => of.calls - of.errors - of.cancelled),
+  ]);
 }
 
 export type Fault = 'provider' | 'policy' | 'caller' | 'gateway' | 'other';
@@ -198,35 +209,31 @@ export function faultWords(fault: Fault): { label: string; colour: string } {
 
 /** Failed requests by whose fault, of usage that is grouped by error. */
 export function faultBands(usage: Usage): Columns {
-  const at = begins(usage.series);
   const sums = new Map<Fault, number[]>();
-  const column = (fault: Fault): number[] => {
-    const known = sums.get(fault) ?? at.map(() => 0);
-    sums.set(fault, known);
-    return known;
+  const add = (fault: Fault, i: number, errors: number): void => {
+    const column = sums.get(fault) ?? usage.series.map(() => 0);
+    sums.set(fault, column);
+    column[i] = (column[i] ?? 0) + errors;
   };
-  const told = at.map(() => 0);
+  // Only the largest groups come with a series: what none of them tells is left.
+  const left = usage.series.map((point) => point.errors);
   for (const group of usage.groups) {
-    const values = column(faultOf(group.key));
     group.series?.forEach((point, i) => {
-      values[i] = (values[i] ?? 0) + point.errors;
-      told[i] = (told[i] ?? 0) + point.errors;
+      add(faultOf(group.key), i, point.errors);
+      left[i] = (left[i] ?? 0) - point.errors;
     });
   }
-  // Only the largest groups come with a series.
-  usage.series.forEach((point, i) => {
-    const left = point.errors - (told[i] ?? 0);
-    if (left > 0) column('other')[i] = (column('other')[i] ?? 0) + left;
+  left.forEach((errors, i) => {
+    if (errors > 0) add('other', i, errors);
   });
-  const order: Fault[] = ['provider', 'policy', 'caller', 'gateway', 'other'];
-  return {
-    at,
-    stepMs: usage.window.step_s * 1000,
-    bands: order.flatMap((fault) => {
+  return columns(
+    usage,
+    (Object.keys(FAULTS) as Fault[]).flatMap((fault) => {
       const values = sums.get(fault);
-      return values === undefined ? [] : [{ key: fault, ...FAULTS[fault], values }];
+      if (values === undefined) return [];
+      return [{ key: fault, ...FAULTS[fault], values, total: values.reduce((a, b) => a + b, 0) }];
     }),
-  };
+  );
 }
 
 /** The sums of a stack from below, for drawing: the last is the whole. */

@@ -43,8 +43,13 @@ export function serving(
   return at < 0 ? null : at;
 }
 
+/** A target as routes and calls name it. */
+export function targetName({ provider, model }: Breaker): string {
+  return `${provider}/${model}`;
+}
+
 export function resetQuestion(breaker: Breaker, now: number, run: () => void): Question {
-  const name = `${breaker.provider}/${breaker.model}`;
+  const name = targetName(breaker);
   const since = time(breaker.since);
   const lasts = since === null ? '' : ` for ${durationInWords(now - since)}`;
   const retry = time(breaker.retry_at);

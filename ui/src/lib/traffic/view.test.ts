@@ -4,6 +4,7 @@ import { href, parsePlace } from '../state/route.svelte';
 import {
   callsQuery,
   formatView,
+  moved,
   parseView,
   spanQuery,
   startView,
@@ -39,6 +40,13 @@ describe('the address', () => {
     parseView('window=30d');
     expect(startView()).toEqual({ window: '30d', zoom: null, filter: {} });
     expect(parsePlace('#/traffic')).toEqual({ screen: 'traffic', view: startView() });
+  });
+});
+
+describe('another stretch', () => {
+  it('is of the same calls, but not of the step that was picked in the one before', () => {
+    const { at: _, ...filter } = full.filter;
+    expect(moved(full, { window: '1h', zoom: null })).toEqual({ window: '1h', zoom: null, filter });
   });
 });
 

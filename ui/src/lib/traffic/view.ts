@@ -76,12 +76,16 @@ export function formatView(view: View): string {
   remembered = view.window;
   const out = new URLSearchParams({ window: view.window });
   if (view.zoom !== null) out.set('zoom', formatSpan(view.zoom));
-  for (const name of [...FILTER_TEXTS, 'outcome'] as const) {
-    const text = view.filter[name];
-    if (text !== undefined) out.set(name, text);
-  }
+  setTexts(out, view.filter);
   if (view.filter.at !== undefined) out.set('at', formatSpan(view.filter.at));
   return out.toString();
+}
+
+function setTexts(out: URLSearchParams, filter: Filter): void {
+  for (const name of [...FILTER_TEXTS, 'outcome'] as const) {
+    const text = filter[name];
+    if (text !== undefined) out.set(name, text);
+  }
 }
 
 function formatSpan({ from, to }: Span): string {
@@ -92,6 +96,12 @@ function parseSpan(text: string | null): Span | null {
   const match = /^(\d{1,14})-(\d{1,14})$/.exec(text ?? '');
   const [from, to] = [Number(match?.[1]), Number(match?.[2])];
   return from < to ? { from, to } : null;
+}
+
+/** Another stretch, with the calls of all of it. */
+export function moved(view: View, to: Partial<Omit<View, 'filter'>>): View {
+  const { at: _, ...filter } = view.filter;
+  return { ...view, ...to, filter };
 }
 
 /** The shortest stretch that is worth a look of its own. */
@@ -128,10 +138,7 @@ export function lengthOf(view: View): number {
 /** The query of the single calls that are looked at. */
 export function callsQuery(view: View, limit: number): string {
   const out = new URLSearchParams();
-  for (const name of [...FILTER_TEXTS, 'outcome'] as const) {
-    const text = view.filter[name];
-    if (text !== undefined) out.set(name, text);
-  }
+  setTexts(out, view.filter);
   const rest = out.toString();
   return `${spanQuery(view, view.filter.at)}&limit=${limit}${rest === '' ? '' : `&${rest}`}`;
 }
