@@ -57,11 +57,6 @@ export class LogRing {
     return added;
   }
 
-  clear(): void {
-    this.rows = [];
-    this.dropped = 0;
-  }
-
   filtered(filter: LogFilter): readonly Row[] {
     const needle = filter.text.toLowerCase();
     if (needle === '' && filter.stream === null && filter.instance === null) return this.rows;
