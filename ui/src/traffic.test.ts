@@ -281,4 +281,21 @@ describe('the overview', () => {
     expect(screen.queryByRole('region', { name: 'AI traffic today' })).toBeNull();
     expect(text()).toContain('Machine');
   });
+
+  it('says what the month will cost once something is spent, and never that it will be nothing', async () => {
+    location.hash = '#/overview';
+    const days = 86_400_000;
+    const month = (cost_usd: number) =>
+      usage({
+        window: { from: at(-7 * days), to: at(0), step_s: 21_600 },
+        totals: totals({ calls: 40, cost_usd }),
+        series: [{ ...point(0, { calls: 40, cost_usd }), at: at(-5 * days) }],
+      });
+    const region = () => screen.getByRole('region', { name: 'AI traffic today' }).textContent;
+    await show(engine().on('GET /api/usage', month(7)));
+    expect(region()).toMatch(/This month\s*\$7\.00\s*about \$\d+ by its end/);
+    cleanup();
+    await show(engine().on('GET /api/usage', month(0)));
+    expect(region()).toMatch(/This month\s*\$0\s*Requests/);
+  });
 });

@@ -84,6 +84,12 @@ describe('the forecast', () => {
     const quiet = usage({ totals: totals({ cost_usd: 0 }) });
     expect(forecast({ spent: 5, week: quiet, now: NOW, monthEnds })).toBe(5);
   });
+  it('says nothing while nothing is spent: neither zero nor last month’s pace', () => {
+    const free = usage({ totals: totals({ calls: 40, cost_usd: 0 }) });
+    expect(forecast({ spent: 0, week: free, now: NOW, monthEnds })).toBeNull();
+    expect(forecast({ spent: 0, week: week(0, 6), now: NOW, monthEnds })).toBeNull();
+    expect(forecast({ spent: 0, week: week(14, 6), now: NOW, monthEnds })).toBeNull();
+  });
   it('knows its periods by the clock on the wall', () => {
     const { day, month, monthEnds: ends } = periods(new Date(2026, 11, 31, 23, 59).getTime());
     expect(new Date(day)).toEqual(new Date(2026, 11, 31));

@@ -106,11 +106,11 @@ export interface Pace {
 
 /**
  * What the month will have cost when the rest of it goes like the last seven days. `null` where that cannot
- * be said: nothing priced, or less than three days that are known.
+ * be said: nothing priced, nothing spent yet, or less than three days that are known.
  */
 export function forecast({ spent, week, now, monthEnds }: Pace): number | null {
   const cost = week.totals.cost_usd;
-  if (spent === null || cost === null) return null;
+  if (spent === null || spent === 0 || cost === null) return null;
   const first = week.series.find((point) => point.calls > 0);
   if (first === undefined) return spent;
   const begins = Math.max(Date.parse(first.at), Date.parse(week.window.from));
