@@ -148,6 +148,30 @@ describe('the traffic screen', () => {
     );
   });
 
+  it('says what is not recorded: above the charts, at the crosshair and in the tables', async () => {
+    const interruptions = [{ from: at(-3_580_000), to: at(-3_560_000) }];
+    const text = await show(engine().on('GET /api/usage', { ...busy(), interruptions }));
+    expect(text()).toMatch(
+      /Not recorded \d\d:00:20–\d\d:00:40: the cockpit ended abruptly\. Some requests may be missing\./,
+    );
+    const chart = screen.getByRole('group', { name: /^Requests; arrow keys/ });
+    const spoken = (): string => screen.getByText(/^\d\d:\d\d–\d\d:\d\d: Failed/).textContent;
+    await fireEvent.keyDown(chart, { key: 'Home' });
+    expect(spoken()).toContain('; partly not recorded: the cockpit ended abruptly');
+    await fireEvent.keyDown(chart, { key: 'ArrowRight' });
+    expect(spoken()).not.toContain('recorded');
+    await fireEvent.click(screen.getByRole('button', { name: 'Requests: table and files' }));
+    await settle();
+    await fireEvent.click(screen.getByRole('menuitem', { name: 'Show as Table' }));
+    const rows = screen.getByRole('group', { name: 'Requests, as a table' }).querySelectorAll('tbody tr');
+    expect([...rows].map((row) => /not recorded/.test(row.textContent))).toEqual([false, true]);
+  });
+
+  it('says nothing of that where all is recorded', async () => {
+    const text = await show(engine());
+    expect(text()).not.toMatch(/not recorded/i);
+  });
+
   it('tells everything of a call, and gives it to copy', async () => {
     const text = await show(engine());
     const link = document.querySelector<HTMLElement>('[data-call=bad] a');

@@ -376,12 +376,20 @@ export interface Security {
   policy_violations: number;
 }
 
+/** A time of which not everything is recorded: an engine ended abruptly, and the next started at its end. */
+export interface Interruption {
+  from: string;
+  to: string;
+}
+
 export interface Usage {
   window: { from: string; to: string; step_s: number };
   totals: Totals;
   groups: UsageGroup[];
   series: UsagePoint[];
   business: Business;
+  /** When requests may be missing, oldest first; an older engine does not tell. */
+  interruptions?: Interruption[];
   /** What was noticed at the gate; an older engine does not tell. */
   security?: Security;
 }

@@ -444,7 +444,7 @@ const healthyTraffic = () =>
     },
   });
 
-/** A provider that fails for the last two hours, and a budget at its end. */
+/** A provider that fails for the last two hours, a budget at its end, and two abrupt ends of the cockpit. */
 const failingTraffic = () => {
   const now = Date.now();
   const gateway = openGateway();
@@ -466,6 +466,10 @@ const failingTraffic = () => {
   };
   return new TrafficDouble({
     gateway,
+    interruptions: [
+      { from: now - 9.3 * HOUR, to: now - 7.9 * HOUR },
+      { from: now - 2.6 * HOUR, to: now - 2.6 * HOUR + 3_000 },
+    ],
     security: { failed_authentications: 41, unusual_access: 1, pii_detections: 12, policy_violations: 3 },
     failing: (at, model) =>
       at > now - 2 * HOUR && !model.name.startsWith('ollama')

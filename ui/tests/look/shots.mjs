@@ -16,6 +16,11 @@ const overChart = (page) =>
     .locator('.charts .u-over')
     .first()
     .hover({ position: { x: 200, y: 60 } });
+const overGap = async (page) => {
+  const chart = page.getByRole('group', { name: /^Cost by model; arrow keys/ }).locator('.u-over');
+  const { width } = await chart.boundingBox();
+  await chart.hover({ position: { x: Math.round(width * 0.64), y: 60 } });
+};
 
 export const shots = [
   ['healthy', 'overview', '/overview'],
@@ -53,6 +58,7 @@ export const shots = [
   ],
   ['failing', 'traffic', '/traffic?window=24h'],
   ['failing', 'traffic-lower', '/traffic?window=24h&outcome=error', toCalls],
+  ['failing', 'traffic-gap', '/traffic?window=24h', overGap],
   [
     'failing',
     'traffic-reset',

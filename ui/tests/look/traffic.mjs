@@ -185,6 +185,7 @@ export class TrafficDouble {
     },
     breakers = [],
     gateway = openGateway(),
+    interruptions = [],
     security = { failed_authentications: 0, unusual_access: 0, pii_detections: 0, policy_violations: 0 },
   } = {}) {
     Object.assign(this, {
@@ -199,6 +200,7 @@ export class TrafficDouble {
       business,
       breakers,
       gateway,
+      interruptions,
       security,
     });
   }
@@ -217,7 +219,9 @@ export class TrafficDouble {
     // A table of model × step, which everything else is cut from.
     const table = this.models.map((model, m) =>
       begins.map((at) => {
-        const here = Math.max(0, Math.min(to, at + step * 1000) - Math.max(from, at)) / MIN;
+        const end = at + step * 1000;
+        const lost = this.interruptions.reduce((sum, gap) => sum + shared(gap, { from: at, to: end }), 0);
+        const here = Math.max(0, shared({ from, to }, { from: at, to: end }) - lost) / MIN;
         const wanted = this.quiet
           ? 0
           : model.rate * this.scale * tide(at) * here * (0.75 + noise(at / MIN, m) * 0.5);
@@ -313,6 +317,9 @@ export class TrafficDouble {
       groups,
       series,
       business: this.quiet ? { ...this.business, active_users: 0 } : this.business,
+      interruptions: this.interruptions
+        .filter((gap) => shared(gap, { from, to }) > 0)
+        .map((gap) => ({ from: iso(gap.from), to: iso(gap.to) })),
       security: this.security,
     };
   }
@@ -383,6 +390,11 @@ export class TrafficDouble {
       price_version: model.price === null ? null : 'litellm 1.77.5, 2026-11-20',
     };
   }
+}
+
+/** How long two stretches are at the same time. */
+function shared(a, b) {
+  return Math.max(0, Math.min(a.to, b.to) - Math.max(a.from, b.from));
 }
 
 function length(text) {

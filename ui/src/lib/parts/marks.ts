@@ -1,4 +1,7 @@
-/** Marks on charts: restarts, sleeps, starts of the engine, as vertical lines with a flag. */
+/**
+ * What happened, on charts: restarts, sleeps and starts of the engine as vertical lines with a flag, times of
+ * which not everything is recorded as hatched bands.
+ */
 
 import type uPlot from 'uplot';
 
@@ -32,6 +35,38 @@ export function drawMarks(u: uPlot, marks: DatedMark[], colour: string): void {
     u.ctx.fill();
   }
   u.ctx.restore();
+}
+
+/** A band that is thinner than this is not seen; in pixels of the style sheet. */
+const THINNEST = 5;
+const HATCH = 6;
+
+/** In Unix milliseconds; to be drawn first, so that what is recorded stands before it. */
+export function drawGaps(u: uPlot, gaps: { from: number; to: number }[], colour: string): void {
+  const { left, top, width, height } = u.bbox;
+  const ratio = devicePixelRatio || 1;
+  for (const gap of gaps) {
+    const begin = u.valToPos(gap.from / 1000, 'x', true);
+    const end = Math.max(begin + THINNEST * ratio, u.valToPos(gap.to / 1000, 'x', true));
+    if (end < left || begin > left + width) continue;
+    const a = Math.round(Math.max(left, Math.min(begin, left + width - THINNEST * ratio)));
+    const b = Math.round(Math.min(left + width, end));
+    u.ctx.save();
+    u.ctx.beginPath();
+    u.ctx.rect(a, top, b - a, height);
+    u.ctx.clip();
+    u.ctx.strokeStyle = colour;
+    u.ctx.globalAlpha = 0.45;
+    u.ctx.lineWidth = ratio;
+    u.ctx.beginPath();
+    for (let x = a - height; x < b; x += HATCH * ratio) {
+      u.ctx.moveTo(x, top + height);
+      u.ctx.lineTo(x + height, top);
+    }
+    u.ctx.rect(a + ratio / 2, top - ratio, b - a - ratio, height + 2 * ratio);
+    u.ctx.stroke();
+    u.ctx.restore();
+  }
 }
 
 /** The mark nearest to a time, no farther than `reach`, in words. */

@@ -133,6 +133,16 @@ describe('the other charts', () => {
     expect(tokenBands(all).bands.map((b) => b.values[0])).toEqual([60, 40, 7]);
     expect(requestBands(all).bands.map((b) => b.total)).toEqual([2, 1, 7]);
   });
+  it('know nothing, which is not zero, of a step that is not recorded', () => {
+    const interruptions = [{ from: point(0).at, to: point(2).at }];
+    const lost = usage({ interruptions, series: [point(0, some), point(1), point(2)] });
+    expect(requestBands(lost).bands.map((b) => b.values)).toEqual([
+      [2, null, 0],
+      [1, null, 0],
+      [7, null, 0],
+    ]);
+    expect(csv(requestBands(lost), 'requests').split('\r\n')[2]).toMatch(/Z,,,$/);
+  });
   it('never add percentiles up, nor make zeros of unknown ones', () => {
     expect(latencies(all).bands.map((b) => b.values)).toEqual([
       [1, null],

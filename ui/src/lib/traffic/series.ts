@@ -5,6 +5,7 @@
 
 import { latency, money, number, time, tokens } from '../text/format';
 import type { Totals, Usage, UsageGroup } from '../types';
+import { coveredBy, gapsOf } from './gaps';
 
 /** One part of a stack, or one line. */
 export interface Band {
@@ -35,9 +36,16 @@ function band(
   return { key, label, colour, values: usage.series.map(read), total: read(usage.totals) };
 }
 
+/** Of a step that is not recorded nothing is known, which is not zero. */
 function columns(usage: Usage, bands: Band[]): Columns {
   const at = usage.series.map((point) => time(point.at) ?? 0);
-  return { at, stepMs: usage.window.step_s * 1000, bands };
+  const stepMs = usage.window.step_s * 1000;
+  const gaps = gapsOf(usage);
+  const known = usage.series.map(
+    (point, i) => point.calls > 0 || !coveredBy(gaps, { from: at[i] ?? 0, to: (at[i] ?? 0) + stepMs }),
+  );
+  const values = (band: Band): Band['values'] => band.values.map((value, i) => (known[i] ? value : null));
+  return { at, stepMs, bands: bands.map((band) => ({ ...band, values: values(band) })) };
 }
 
 export type Measure = 'cost' | 'calls' | 'tokens';
