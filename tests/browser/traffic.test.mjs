@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before } from 'node:test';
 
-import { assertCalm, Browser, overflowing, picture, signedIn, test } from './browser.mjs';
+import { assertCalm, Browser, ENGINE_GONE, overflowing, picture, signedIn, test } from './browser.mjs';
 import { Cockpit, exe, freePorts } from './cockpit.mjs';
 import { until } from './wait.mjs';
 
@@ -183,4 +183,18 @@ test('at 1000 px nothing reaches over the edge, in the dark either', async () =>
   assertCalm(small);
 });
 
-test('nothing of all this was complained about', () => assertCalm(page));
+test('what an abrupt end of the engine left out is told', async () => {
+  await page.keyboard.press('3');
+  await heading(/^21 requests/).waitFor();
+  assert.equal(await page.getByText(/not recorded/i).count(), 0);
+  await cockpit.killEngine();
+  await cockpit.begin();
+  await page.getByText(/^Not recorded .*\d\d:\d\d.*: the cockpit ended abruptly\. Some requests/).waitFor();
+  const chart = page.getByRole('group', { name: /^Requests; arrow keys/ });
+  await chart.focus();
+  await page.keyboard.press('End');
+  await page.getByText(/; (partly )?not recorded: the cockpit ended abruptly/).waitFor({ state: 'attached' });
+  await picture(page, 'traffic-not-recorded-light-1600');
+});
+
+test('nothing of all this was complained about', () => assertCalm(page, ENGINE_GONE));
