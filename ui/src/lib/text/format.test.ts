@@ -78,6 +78,10 @@ describe('countdown', () => {
     [null, '–'],
     ['rubbish', '–'],
   ])('%s is %s', (until, text) => expect(f.countdown(until, NOW)).toBe(text));
+  it('is in that time, or now', () => {
+    expect(f.dueIn(at(4_000), NOW)).toBe('in 4 s');
+    expect(f.dueIn(at(-4_000), NOW)).toBe('now');
+  });
 });
 
 describe('times', () => {

@@ -167,6 +167,12 @@ export function countdown(until: string | null | undefined, now: number): string
   return `${Math.floor(m / 60)}:${pad(m % 60)}:${pad(s % 60)}`;
 }
 
+/** The same after a verb: `now`, `in 4 s`. */
+export function dueIn(until: string, now: number): string {
+  const left = countdown(until, now);
+  return left === 'now' ? left : `in ${left}`;
+}
+
 /** How long since a time: see {@link duration}. */
 export function since(at: string | null | undefined, now: number): string {
   const t = time(at);
