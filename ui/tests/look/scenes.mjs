@@ -782,6 +782,11 @@ export const scenes = {
     const scene = scenes.healthy();
     return { ...scene, traffic: loadTraffic() };
   },
+  /** Requests of which none failed. */
+  flawless() {
+    const scene = scenes.healthy();
+    return { ...scene, traffic: new TrafficDouble({ failing: () => ({ errors: 0, slow: 1 }) }) };
+  },
   /** A gateway nobody has asked yet. */
   quiet() {
     const scene = scenes.healthy();

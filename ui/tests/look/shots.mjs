@@ -72,6 +72,7 @@ export const shots = [
   ['load', 'traffic', '/traffic?window=30d'],
   ['load', 'traffic-lower', '/traffic?window=30d', toCalls],
   ['load', 'traffic-hover', '/traffic?window=24h', overChart],
+  ['flawless', 'traffic', '/traffic?window=24h'],
   ['quiet', 'traffic', '/traffic'],
   ['shut', 'traffic', '/traffic'],
   ['empty', 'traffic', '/traffic'],

@@ -227,7 +227,8 @@ export class TrafficDouble {
           : model.rate * this.scale * tide(at) * here * (0.75 + noise(at / MIN, m) * 0.5);
         const calls = Math.floor(wanted + noise(at / MIN, m + 40) * 0.9);
         const bad = this.failing?.(at, model) ?? { errors: 0.006, slow: 1 };
-        const errors = Math.min(calls, Math.floor(calls * bad.errors + noise(at / MIN, m + 20) * 1.004));
+        const wrong = calls * bad.errors + (bad.errors > 0 ? noise(at / MIN, m + 20) * 1.004 : 0);
+        const errors = Math.min(calls, Math.floor(wrong));
         const cancelled = noise(at / MIN, m + 7) > 0.97 && calls > errors ? 1 : 0;
         return totals(
           model,
