@@ -248,15 +248,18 @@ async fn more_connections_than_there_are_places_wait_for_one() {
     assert_eq!(status(&waiting.await), "200");
 }
 
+async fn ask_for_the_stream(io: &mut (impl AsyncWriteExt + Unpin), port: u16) {
+    let head = format!(
+        "GET /api/events/stream HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {TOKEN}\r\n\r\n"
+    );
+    io.write_all(head.as_bytes()).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_stops_reading_does_not_hold_its_place() {
     let tcp = tcp().await;
     let mut io = tcp.connect().await;
-    let head = format!(
-        "GET /api/events/stream HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nauthorization: Bearer {TOKEN}\r\n\r\n",
-        tcp.port
-    );
-    io.write_all(head.as_bytes()).await.unwrap();
+    ask_for_the_stream(&mut io, tcp.port).await;
     let event = Event {
         seq: 1,
         at: sample::at(),
@@ -277,11 +280,7 @@ async fn a_reader_that_stops_reading_does_not_hold_its_place() {
 async fn stopping_ends_live_streams_and_the_listener() {
     let tcp = tcp().await;
     let mut io = tcp.connect().await;
-    let head = format!(
-        "GET /api/events/stream HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nauthorization: Bearer {TOKEN}\r\n\r\n",
-        tcp.port
-    );
-    io.write_all(head.as_bytes()).await.unwrap();
+    ask_for_the_stream(&mut io, tcp.port).await;
     let mut text = Vec::new();
     while !String::from_utf8_lossy(&text).contains(": open") {
         assert_ne!(io.read_buf(&mut text).await.unwrap(), 0);

@@ -199,17 +199,22 @@ fn refuse(path: &Path, table: &str, refuses: bool) {
     connection.execute_batch(&statement).unwrap();
 }
 
+/// A ledger that soon tries again what fails, and a table of it that takes nothing.
+fn refusing(path: &std::path::Path, table: &str) -> Ledger {
+    let options = Options {
+        retry_after: Duration::from_millis(20),
+        ..Clock::new().options()
+    };
+    let (ledger, _) = Ledger::open_with(path, options).unwrap();
+    refuse(path, table, true);
+    ledger
+}
+
 #[test]
 fn our_own_calls_reach_the_disk_again_after_others_were_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
-    let clock = Clock::new();
-    let options = Options {
-        retry_after: Duration::from_millis(20),
-        ..clock.options()
-    };
-    let (ledger, _) = Ledger::open_with(&path, options).unwrap();
-    refuse(&path, "calls", true);
+    let ledger = refusing(&path, "calls");
     let others = vec![Record::Call(given::call(1, NOON))];
     assert!(ledger.ingest(others).wait().is_err());
     refuse(&path, "calls", false);
@@ -223,13 +228,7 @@ fn our_own_calls_reach_the_disk_again_after_others_were_refused() {
 fn our_own_calls_reach_the_disk_after_the_sums_could_not_be_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
-    let clock = Clock::new();
-    let options = Options {
-        retry_after: Duration::from_millis(20),
-        ..clock.options()
-    };
-    let (ledger, _) = Ledger::open_with(&path, options).unwrap();
-    refuse(&path, "rollups", true);
+    let ledger = refusing(&path, "rollups");
     ingest(&ledger, [given::call(1, NOON)]);
     let of_openai = CallsQuery {
         filter: CallFilter {
