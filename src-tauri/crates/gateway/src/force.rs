@@ -10,13 +10,15 @@ use cockpit_model::traffic::{
     FrontSpec, KeySpec, ProviderKind, ProviderSpec, RouteSpec, Rules, Target, TrafficSpec,
 };
 use hyper::Uri;
-use hyper::http::uri::{Authority, Scheme};
+use hyper::header::HeaderValue;
+use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 
 use crate::endpoint::{Protocol, answers};
 use crate::front::Front;
 use crate::gate::{KeyHash, Keys, hash};
 use crate::refusal::Refusal;
 use crate::seams::{Secrets, Standing};
+use crate::upstream::Origin;
 
 /// See the module.
 #[derive(Debug)]
@@ -35,10 +37,9 @@ pub(crate) struct InForce {
 #[derive(Debug)]
 pub(crate) struct Provider {
     pub(crate) spec: ProviderSpec,
-    pub(crate) scheme: Scheme,
     place: Place,
     /// The path of its base URL, without a slash at the end.
-    pub(crate) path: String,
+    path: String,
     pub(crate) key: ProviderKey,
     pub(crate) tariff: Tariff,
 }
@@ -46,7 +47,7 @@ pub(crate) struct Provider {
 /// The host and port a provider is asked at.
 enum Place {
     /// Those of its base URL.
-    Fixed(Authority),
+    Fixed(Origin, HeaderValue),
     /// It runs behind the gateway: the port its service was given, which may be another after each start.
     Behind {
         service: String,
@@ -57,7 +58,7 @@ enum Place {
 impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Fixed(authority) => write!(f, "Fixed({authority})"),
+            Self::Fixed(origin, _) => write!(f, "Fixed({origin:?})"),
             Self::Behind { service, .. } => write!(f, "Behind({service})"),
         }
     }
@@ -99,31 +100,40 @@ impl Provider {
         self.tariff.cost(asked, answered, &reading.tokens()?)
     }
 
-    fn authority(&self) -> Result<Authority, NoAddress> {
+    /// Where it is, and what is said there for `host`.
+    ///
+    /// # Errors
+    /// When that is not known.
+    pub(crate) fn place(&self) -> Result<(Origin, HeaderValue), NoAddress> {
         match &self.place {
-            Place::Fixed(authority) => Ok(authority.clone()),
+            Place::Fixed(origin, host) => Ok((origin.clone(), host.clone())),
             Place::Behind { service, standing } => {
                 let port = standing.port(service).ok_or(NoAddress)?;
-                Authority::try_from(format!("127.0.0.1:{port}")).map_err(|_| NoAddress)
+                let authority = Authority::try_from(format!("127.0.0.1:{port}"));
+                let origin = Origin {
+                    scheme: Scheme::HTTP,
+                    authority: authority.map_err(|_| NoAddress)?,
+                };
+                let host = host(&origin).ok_or(NoAddress)?;
+                Ok((origin, host))
             }
         }
     }
 
     /// Its base URL for people: without the name and the password that one may hold.
     pub(crate) fn shown(&self) -> String {
-        let Ok(authority) = self.authority() else {
+        let Ok((origin, _)) = self.place() else {
             return self.spec.base_url.clone();
         };
-        let authority = authority.as_str();
-        let place = authority.rsplit_once('@').map_or(authority, |(_, at)| at);
-        format!("{}://{place}{}", self.scheme, self.path)
+        let place = without_name(&origin.authority);
+        format!("{}://{place}{}", origin.scheme, self.path)
     }
 
-    /// Where it is asked for a path of a protocol.
+    /// What it is asked for a path of a protocol.
     ///
     /// # Errors
-    /// When there is no such place.
-    pub(crate) fn uri(&self, path_and_query: &str) -> Result<Uri, NoAddress> {
+    /// When it cannot be written as an address.
+    pub(crate) fn path(&self, path_and_query: &str) -> Result<PathAndQuery, NoAddress> {
         // Ollama's own paths are beside its `/v1`, not beneath it.
         let base = match self.spec.kind {
             ProviderKind::Ollama if !path_and_query.starts_with("/v1") => {
@@ -140,12 +150,7 @@ impl Provider {
             }
             ProviderKind::Anthropic | ProviderKind::Ollama => path_and_query,
         };
-        Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority()?)
-            .path_and_query(format!("{base}{rest}"))
-            .build()
-            .map_err(|_| NoAddress)
+        PathAndQuery::try_from(format!("{base}{rest}")).map_err(|_| NoAddress)
     }
 }
 
@@ -230,17 +235,16 @@ impl InForce {
                 },
             };
             match place_of(&provider.base_url) {
-                Some((scheme, authority, path)) => providers.push(Arc::new(Provider {
+                Some((origin, host, path)) => providers.push(Arc::new(Provider {
                     place: match &provider.service {
                         Some(service) if provider.behind_gateway => Place::Behind {
                             service: service.clone(),
                             standing: Arc::clone(standing),
                         },
-                        _ => Place::Fixed(authority),
+                        _ => Place::Fixed(origin, host),
                     },
                     tariff: Tariff::of(provider),
                     spec: provider.clone(),
-                    scheme,
                     path,
                     key,
                 })),
@@ -403,12 +407,30 @@ impl InForce {
     }
 }
 
-fn place_of(base_url: &str) -> Option<(Scheme, Authority, String)> {
+fn place_of(base_url: &str) -> Option<(Origin, HeaderValue, String)> {
     let parts = base_url.parse::<Uri>().ok()?.into_parts();
     let path = parts.path_and_query.as_ref().map_or("", |path| path.path());
-    Some((
-        parts.scheme?,
-        parts.authority?,
-        path.trim_end_matches('/').to_owned(),
-    ))
+    let origin = Origin {
+        scheme: parts.scheme?,
+        authority: parts.authority?,
+    };
+    let host = host(&origin)?;
+    Some((origin, host, path.trim_end_matches('/').to_owned()))
+}
+
+/// What is said for `host` at a place: the port where it is not the usual one.
+fn host(origin: &Origin) -> Option<HeaderValue> {
+    let Origin { scheme, authority } = origin;
+    let usual = if *scheme == Scheme::HTTPS { 443 } else { 80 };
+    let said = match authority.port_u16() {
+        Some(port) if port == usual => authority.host(),
+        _ => without_name(authority),
+    };
+    HeaderValue::from_str(said).ok()
+}
+
+/// The name and the password that it may hold are for nobody to see.
+fn without_name(authority: &Authority) -> &str {
+    let authority = authority.as_str();
+    authority.rsplit_once('@').map_or(authority, |(_, at)| at)
 }

@@ -112,7 +112,7 @@ pub struct Gateway {
 }
 
 pub(crate) struct Shared {
-    pub(crate) upstream: upstream::Upstream,
+    pub(crate) lanes: upstream::Lanes,
     pub(crate) breakers: SharedBreakers,
     pub(crate) spend: Arc<spend::Spend>,
     pub(crate) models: models::Models,
@@ -241,6 +241,7 @@ impl Shared {
         loop {
             tokio::time::sleep(findings::LOOK_EVERY).await;
             self.findings.hand_on(false);
+            self.lanes.tidy();
             for event in self.knocks.due().into_iter().chain(self.pii.due()) {
                 self.events.publish(event);
             }
@@ -318,7 +319,7 @@ impl Gateway {
         let force = InForce::of(spec, &keys, &*secrets, &standing).await;
         let gateway = Self {
             shared: Arc::new(Shared {
-                upstream: upstream::client().map_err(|error| NoGateway(error.to_string()))?,
+                lanes: upstream::Lanes::new().map_err(|error| NoGateway(error.to_string()))?,
                 breakers: Arc::new(breakers),
                 spend: Arc::new(spend),
                 models: models::Models::default(),

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::Shared;
 use crate::body::Sending;
 use crate::force::{InForce, Provider, ProviderKey};
-use crate::upstream;
+use crate::upstream::{self, Asking};
 
 /// How often the lists are asked for.
 pub(crate) const EVERY: Duration = Duration::from_secs(60);
@@ -167,7 +167,7 @@ pub(crate) async fn list(
             .entry("anthropic-version")
             .or_insert(hyper::header::HeaderValue::from_static("2023-06-01"));
     }
-    let request = upstream::request(
+    let asking = Asking::new(
         provider,
         &Method::GET,
         path,
@@ -176,7 +176,7 @@ pub(crate) async fn list(
     )
     .ok()?;
     let answered = tokio::time::timeout(PATIENCE, async {
-        let response = shared.upstream.request(request).await.ok()?;
+        let response = asking.go(&shared.lanes).await.ok()?;
         if response.status() != StatusCode::OK {
             return None;
         }

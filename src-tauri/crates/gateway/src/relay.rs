@@ -9,20 +9,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use cockpit_metering::wire::StreamMeter;
 use cockpit_model::Outcome;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::body::Cut;
 use crate::flight::{Blame, Flight};
 use crate::force::Provider;
 use crate::tap::Tap;
+use crate::upstream::Coming;
 
 type Polled = Poll<Option<Result<Frame<Bytes>, Cut>>>;
 
 /// An answer that is passed on piece by piece. Dropped before its end, the caller has gone: the provider's
 /// connection is closed, so that it stops writing.
 pub(crate) struct Relay {
-    upstream: Incoming,
+    upstream: Coming,
     /// Reads in passing; none: what passes is not accounted for by its content.
     meter: Option<StreamMeter>,
     /// Read ahead, or cut off from what came.
@@ -56,7 +57,7 @@ pub(crate) enum Beginning {
 impl Relay {
     /// One that is read by `meter`, if there is one, and accounted for.
     pub(crate) fn new(
-        upstream: Incoming,
+        upstream: Coming,
         meter: Option<StreamMeter>,
         provider: &Arc<Provider>,
         status: u16,
@@ -71,7 +72,7 @@ impl Relay {
 
     /// One that is neither read nor accounted for.
     pub(crate) fn unread(
-        upstream: Incoming,
+        upstream: Coming,
         status: u16,
         idle_timeout: Duration,
         whole: Duration,
@@ -88,7 +89,7 @@ impl Relay {
 
     /// `first`: until when its first piece must be here.
     fn of(
-        upstream: Incoming,
+        upstream: Coming,
         status: u16,
         idle_timeout: Duration,
         first: Instant,

@@ -25,7 +25,8 @@ use crate::gate::Caller;
 use crate::refusal::Refusal;
 use crate::relay::Relay;
 use crate::spend::Wish;
-use crate::{call_id, guard, models, upstream};
+use crate::upstream::{self, Asking};
+use crate::{call_id, guard, models};
 
 /// How long what is passed on unread may say nothing.
 const LONGEST_SILENCE: Duration = Duration::from_mins(15);
@@ -211,14 +212,14 @@ async fn pass_to(
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let ours = caller.key.is_some();
     let headers = upstream::headers_for(provider, &parts.headers, ours, None);
-    let request = upstream::request(provider, &parts.method, path, headers, body)
+    let asking = Asking::new(provider, &parts.method, path, headers, body)
         .map_err(|_| Refusal::new("caller_malformed_request", "the path cannot be passed on"))?;
     // A model may be pulled without a word until it is there.
     let patience = match provider.spec.kind {
         ProviderKind::Ollama => LONGEST,
         ProviderKind::OpenAi | ProviderKind::Anthropic => provider.spec.timeout,
     };
-    let asked = tokio::time::timeout(patience, shared.upstream.request(request)).await;
+    let asked = tokio::time::timeout(patience, asking.go(&shared.lanes)).await;
     let response = match asked {
         Err(_) => {
             return Err(Refusal::new(

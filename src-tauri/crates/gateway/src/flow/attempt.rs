@@ -7,7 +7,6 @@ use cockpit_metering::wire::{Reading, StreamMeter, read_answer, splice};
 use cockpit_model::Timestamp;
 use cockpit_model::traffic::Target;
 use cockpit_resilience::retry::{self, AttemptEnd};
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use tokio::time::{Instant, timeout_at};
 
@@ -17,9 +16,10 @@ use super::bodies::{Gathering, gather};
 use crate::body::Sending;
 use crate::flight::{Blame, Used};
 use crate::force::{Provider, ProviderKey};
+use crate::guard;
 use crate::memory::Share;
 use crate::relay::{Beginning, Relay};
-use crate::{guard, upstream};
+use crate::upstream::{self, Asking, Coming};
 
 /// The largest answer that is looked at as a whole before it goes on; of a larger one the rest goes
 /// through unread.
@@ -72,7 +72,7 @@ impl Attempts<'_> {
             .map_or("/", |path| path.as_str());
         let headers =
             upstream::headers_for(provider, &self.request.parts.headers, ours, Some(dialect));
-        let sending = upstream::request(
+        let asking = Asking::new(
             provider,
             &self.request.parts.method,
             path,
@@ -86,19 +86,15 @@ impl Attempts<'_> {
         } else {
             deadline
         };
-        let response = match timeout_at(
-            first.min(deadline),
-            self.request.shared.upstream.request(sending),
-        )
-        .await
-        {
-            Err(_) => return Err(late()),
-            Ok(Err(error)) => {
-                tracing::debug!(%target, error = %chain_of(&error), "no answer");
-                return Err(unreachable_target());
-            }
-            Ok(Ok(response)) => response,
-        };
+        let response =
+            match timeout_at(first.min(deadline), asking.go(&self.request.shared.lanes)).await {
+                Err(_) => return Err(late()),
+                Ok(Err(error)) => {
+                    tracing::debug!(%target, error = %chain_of(&error), "no answer");
+                    return Err(unreachable_target());
+                }
+                Ok(Ok(response)) => response,
+            };
         let (parts, incoming) = response.into_parts();
         let mut headers = parts.headers;
         upstream::strip_connection(&mut headers);
@@ -144,7 +140,7 @@ impl Attempts<'_> {
     async fn stream(
         &self,
         mut head: Head,
-        incoming: Incoming,
+        incoming: Coming,
         provider: &Arc<Provider>,
         deadline: Instant,
         inject: bool,
@@ -190,7 +186,7 @@ impl Attempts<'_> {
     async fn whole(
         &self,
         mut head: Head,
-        incoming: Incoming,
+        incoming: Coming,
         provider: &Arc<Provider>,
         deadline: Instant,
     ) -> Result<(Answer, Option<Reading>), Attempted> {
@@ -273,7 +269,7 @@ fn late() -> Attempted {
 }
 
 /// An answer that is no success.
-async fn refused(mut head: Head, incoming: Incoming, deadline: Instant, share: Share) -> Attempted {
+async fn refused(mut head: Head, incoming: Coming, deadline: Instant, share: Share) -> Attempted {
     let status = head.status.as_u16();
     let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let retry_after = retry::retry_after(

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::memory::{self, Share};
 use crate::refusal::Refusal;
+use crate::upstream::Coming;
 
 /// The largest request: pictures travel inside.
 const LARGEST_REQUEST: usize = 64 << 20;
@@ -84,12 +85,12 @@ pub(super) enum Gathering {
 pub(super) struct Gathered {
     read: VecDeque<Bytes>,
     share: Share,
-    pub(super) rest: Option<Incoming>,
+    pub(super) rest: Option<Coming>,
 }
 
 /// Reads an answer up to a size, or as long as there is memory for it.
 pub(super) async fn gather(
-    mut incoming: Incoming,
+    mut incoming: Coming,
     most: usize,
     mut share: Share,
     deadline: Instant,

@@ -1,51 +1,16 @@
-//! The way to providers: one pool of connections, and what of a caller's head travels on.
+//! The way to providers: what of a caller's head travels on, and over what.
 
-use std::time::Duration;
+mod lanes;
 
 use hyper::header::{self, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::{Method, Request, Response, Uri};
 
 use crate::body::Sending;
 use crate::force::{NoAddress, Provider, ProviderKey};
 use cockpit_metering::wire::Dialect;
 use cockpit_model::traffic::ProviderKind;
 
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(10);
-/// How long an unused one is kept.
-const IDLE: Duration = Duration::from_secs(90);
-/// How many unused ones are kept for a provider.
-const IDLE_FOR_EACH: usize = 128;
-
-pub(crate) type Upstream = Client<HttpsConnector<HttpConnector>, Sending>;
-
-/// A pool of connections.
-///
-/// # Errors
-/// When the machine's certificates cannot be used.
-pub(crate) fn client() -> Result<Upstream, std::io::Error> {
-    let mut http = HttpConnector::new();
-    http.enforce_http(false);
-    // A small request must not wait for the acknowledgement of the one before.
-    http.set_nodelay(true);
-    http.set_connect_timeout(Some(CONNECT));
-    http.set_keepalive(Some(Duration::from_secs(60)));
-    let ring = rustls::crypto::ring::default_provider();
-    let https = HttpsConnectorBuilder::new()
-        .with_provider_and_platform_verifier(ring)?
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(http);
-    Ok(Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(IDLE_FOR_EACH)
-        .build(https))
-}
+pub(crate) use lanes::{Coming, Lanes, NoAnswer, Origin};
 
 /// Headers that belong to a connection, not to the message (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -149,21 +114,34 @@ fn authorize(provider: &Provider, headers: &mut HeaderMap, ours: bool, dialect: 
     }
 }
 
-/// A request to a provider.
-///
-/// # Errors
-/// When it has no address for the path.
-pub(crate) fn request(
-    provider: &Provider,
-    method: &Method,
-    path_and_query: &str,
-    headers: HeaderMap,
-    body: Sending,
-) -> Result<Request<Sending>, NoAddress> {
-    let uri = provider.uri(path_and_query)?;
-    let mut request = Request::new(body);
-    *request.method_mut() = method.clone();
-    *request.uri_mut() = uri;
-    *request.headers_mut() = headers;
-    Ok(request)
+/// A request to a provider, and where that is.
+pub(crate) struct Asking {
+    origin: Origin,
+    request: Request<Sending>,
+}
+
+impl Asking {
+    /// # Errors
+    /// When the provider has no address for the path.
+    pub(crate) fn new(
+        provider: &Provider,
+        method: &Method,
+        path_and_query: &str,
+        mut headers: HeaderMap,
+        body: Sending,
+    ) -> Result<Self, NoAddress> {
+        let (origin, host) = provider.place()?;
+        headers.insert(header::HOST, host);
+        let mut request = Request::new(body);
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = Uri::from(provider.path(path_and_query)?);
+        *request.headers_mut() = headers;
+        Ok(Self { origin, request })
+    }
+
+    /// # Errors
+    /// When nobody answers.
+    pub(crate) async fn go(self, lanes: &Lanes) -> Result<Response<Coming>, NoAnswer> {
+        lanes.ask(self.origin, self.request).await
+    }
 }
