@@ -16,17 +16,21 @@ use std::fmt::Display;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cockpit_model::usage::Dimension;
 use cockpit_model::{Call, CallSource, Operation, Outcome, Record, Timestamp, Usd};
 use cockpit_store::Ledger;
-use cockpit_store::ledger::{Ack, CallFilter, CallsQuery, Receipt, UsageQuery};
+use cockpit_store::ledger::{Ack, CallFilter, CallsQuery, Options, Receipt, UsageQuery};
 use rusqlite::{Connection, params};
 
 const BATCH: u64 = 10_000;
 const INGESTED: u64 = 500_000;
 const KILLS: u64 = 100;
+/// When usage is asked: just after midnight into the second day of a week (2026-01-02 00:01:07 UTC). What begins a day
+/// or 29 days before begins as inconveniently as anything can: just after a week did, and so a day and an hour.
+const ASKED: i64 = 1_767_312_067;
 /// Each question is asked so often.
 const TIMES: u32 = 15;
 
@@ -276,8 +280,15 @@ fn usage() {
     println!("usage: {count} calls over 30 days");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
-    let (ledger, _) = Ledger::open(&path).unwrap();
-    let now = Timestamp::now();
+    let now = Timestamp::from_second(ASKED).unwrap();
+    let open = || {
+        let options = Options {
+            clock: Arc::new(move || now),
+            ..Options::default()
+        };
+        Ledger::open_with(&path, options).unwrap().0
+    };
+    let ledger = open();
     let begin = Instant::now();
     send(
         &ledger,
@@ -296,10 +307,11 @@ fn usage() {
     );
     scan(&path);
     let begin = Instant::now();
-    let (ledger, _) = Ledger::open(&path).unwrap();
+    let ledger = open();
     figure("opening it", ms(begin.elapsed()), "soon");
     for (what, hours, wanted) in [
-        ("30 days", 30 * 24, "≤ 50 ms"),
+        ("all 30 days", 30 * 24, "≤ 50 ms"),
+        ("29 of 30 days", 29 * 24, "≤ 50 ms"),
         ("24 hours", 24, "≤ 20 ms"),
         ("1 hour", 1, "≤ 20 ms"),
     ] {

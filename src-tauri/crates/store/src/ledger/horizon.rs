@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::schema::{self, ALIVE, BELIEVED, meta, set_meta};
-use super::tiers::{DAY, Floors, HOUR, Keep, STEPS};
+use super::tiers::{DAY, Floors, Keep, TIERS, next};
 use super::{Options, key};
 use crate::pace::{PACE, follow};
 
@@ -95,7 +95,7 @@ struct Rows {
     /// From when on all that were ever written are there.
     whole_from: i64,
     /// The end of what lies below the floor of each tier, and is not in it.
-    below: [i64; STEPS.len()],
+    below: [i64; TIERS.len()],
 }
 
 impl Rows {
@@ -106,7 +106,7 @@ impl Rows {
             .prepare_cached("SELECT min(key) FROM calls")?
             .query_row([], |row| row.get(0))?;
         let whole_from = oldest.map_or(now, |oldest| key::ms(oldest).div_euclid(1000));
-        let mut below = [i64::MIN; STEPS.len()];
+        let mut below = [i64::MIN; TIERS.len()];
         for (below, floor) in below.iter_mut().zip(floors.tiers) {
             for table in ["calls", "reports"] {
                 let newest: Option<i64> = connection
@@ -137,13 +137,12 @@ impl Floors {
     fn moved(self, wanted: &Self, rows: &Rows, now: i64) -> Self {
         let whole_day = next(rows.whole_from, DAY).min(now.div_euclid(DAY) * DAY);
         let mut tiers = wanted.tiers;
-        let lengths = [HOUR, HOUR, DAY, DAY];
         let parts = tiers
             .iter_mut()
             .zip(self.tiers)
-            .zip(rows.below.iter().zip(lengths));
-        for ((wanted, floor), (below, length)) in parts {
-            let whole = next(rows.whole_from.max(*below), length);
+            .zip(rows.below.iter().zip(&TIERS));
+        for ((wanted, floor), (below, tier)) in parts {
+            let whole = next(rows.whole_from.max(*below), tier.chunk);
             *wanted = (*wanted).max(whole.min(floor));
         }
         Self {
@@ -153,18 +152,9 @@ impl Floors {
     }
 }
 
-/// The first border at or after a time.
-fn next(second: i64, length: i64) -> i64 {
-    second.div_euclid(length) * length
-        + if second.rem_euclid(length) > 0 {
-            length
-        } else {
-            0
-        }
-}
-
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing, reason = "tests")]
     use proptest::prelude::*;
 
     use super::*;
@@ -178,7 +168,7 @@ mod tests {
             at in -500_i64..500,
             wanted in -500_i64..500,
             whole_from in -40 * DAY..=0,
-            below in proptest::array::uniform4(proptest::option::of(-800 * DAY..0)),
+            below in proptest::array::uniform6(proptest::option::of(-800 * DAY..0)),
         ) {
             let floors = Floors::at(&Keep::default(), NOW + at * DAY);
             let wanted = Floors::at(&Keep::default(), NOW + wanted * DAY);
@@ -197,7 +187,7 @@ mod tests {
                 if moved < floor {
                     prop_assert!(moved >= below && (moved >= rows.whole_from || moved == wanted));
                 }
-                prop_assert_eq!(moved % if tier < 2 { HOUR } else { DAY }, 0);
+                prop_assert_eq!(moved % TIERS[tier].chunk, 0);
             }
         }
     }

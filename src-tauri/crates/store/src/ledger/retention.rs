@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rollup;
 use super::schema::{NAMES_DAY, meta, set_meta};
-use super::tiers::{DAY, Floors, STEPS};
+use super::tiers::{DAY, Floors, TIERS};
 use super::{key, seen, spending};
 
 /// Rows dropped at once.
@@ -40,10 +40,10 @@ pub(crate) fn drop_slice(connection: &Connection, floors: &Floors) -> rusqlite::
     if spending::drop_slice(connection, floors.rows)? {
         return Ok(Dropped::Slice);
     }
-    for (tier, (floor, step)) in floors.tiers.iter().zip(STEPS).enumerate() {
+    for (tier, (floor, of)) in floors.tiers.iter().zip(&TIERS).enumerate() {
         for dimension in std::iter::once(None).chain(Dimension::ALL.into_iter().map(Some)) {
             let series = rollup::series(tier, dimension);
-            if slice_of_rollups(connection, series, floor.div_euclid(step))? > 0 {
+            if slice_of_rollups(connection, series, floor.div_euclid(of.length))? > 0 {
                 return Ok(Dropped::Slice);
             }
         }

@@ -21,7 +21,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use super::names::Texts;
 use super::row::Row;
 use super::tally::{Parts, Tally, active_user};
-use super::tiers::{Floors, STEPS};
+use super::tiers::{Floors, TIERS, length};
 use super::{key, reports};
 
 /// Values of a dimension that are kept apart …
@@ -72,7 +72,8 @@ pub(crate) fn series(tier: usize, dimension: Option<Dimension>) -> i64 {
 }
 
 fn series_at(tier: usize, place: u8) -> i64 {
-    i64::try_from(tier).unwrap_or(0) * SERIES_OF_TIER + i64::from(place)
+    let number = TIERS.get(tier).map_or(-1, |tier| tier.number);
+    number * SERIES_OF_TIER + i64::from(place)
 }
 
 fn dimension_place(dimension: Dimension) -> u8 {
@@ -111,9 +112,9 @@ struct Cell {
 impl Cell {
     /// The bucket of the next coarser tier that is kept.
     fn coarser(self, floors: &Floors) -> Option<Self> {
-        (self.tier + 1..STEPS.len()).find_map(|tier| {
-            let step = STEPS.get(tier)?;
-            let at = self.at.div_euclid(*step) * step;
+        (self.tier + 1..TIERS.len()).find_map(|tier| {
+            let length = length(tier);
+            let at = self.at.div_euclid(length) * length;
             floors.keeps(tier, at).then_some(Self { tier, at, ..self })
         })
     }
@@ -137,11 +138,11 @@ impl Delta {
     /// The bucket that a time falls into.
     fn bucket(second: i64, floors: &Floors) -> Option<Cell> {
         let tier = floors.finest_at(second)?;
-        let step = STEPS.get(tier)?;
+        let length = length(tier);
         Some(Cell {
             tier,
             place: TOTAL,
-            at: second.div_euclid(*step) * step,
+            at: second.div_euclid(length) * length,
             value: None,
         })
     }
@@ -231,7 +232,7 @@ impl Delta {
                 tally.users.add(&texts.text(connection, *user)?);
             }
         }
-        for tier in 0..STEPS.len() {
+        for tier in 0..TIERS.len() {
             let mut coarser = HashMap::<Cell, Tally<Sketch>>::new();
             for (cell, tally) in &cells {
                 if cell.tier == tier
@@ -250,10 +251,9 @@ impl Delta {
                 Some(id) => Value::Text(texts.text(connection, id)?),
                 None => Value::None,
             };
-            let step = STEPS.get(cell.tier).copied().unwrap_or(1);
             spread.push((
                 series_at(cell.tier, cell.place),
-                cell.at / step,
+                cell.at / length(cell.tier),
                 value,
                 tally,
             ));

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::tiers::{Floors, STEPS};
+use super::tiers::{Floors, TIERS};
 use crate::database::Schema;
 
 pub(crate) const SCHEMA: Schema = Schema {
@@ -30,6 +30,18 @@ pub(crate) const SCHEMA: Schema = Schema {
         -- `name`: who, see spending.rs; `pico`: picodollars.
         CREATE TABLE spending (day INTEGER NOT NULL, kind INTEGER NOT NULL, name TEXT NOT NULL,
             pico INTEGER NOT NULL, PRIMARY KEY (day, kind, name)) WITHOUT ROWID;
+    ", "
+        -- Sums by six hours and by the week begin behind all that there is, so that none lacks what came before
+        -- (whatever the clock says); and not before those by the hour (24: the totals by the day) and by the day.
+        INSERT INTO meta
+            SELECT floor, (known + length - 1) / length * length
+            FROM (SELECT max(until) AS known FROM (
+                    SELECT (max(at) + 1) * 86400 AS until FROM rollups WHERE series = 24
+                    UNION ALL SELECT max(key) / 2097152 / 1000 + 1 FROM calls
+                    UNION ALL SELECT max(key) / 2097152 / 1000 + 1 FROM reports
+                    UNION ALL SELECT max(value) FROM meta WHERE key IN ('floor_1h', 'floor_1d'))),
+                (SELECT 'floor_6h' AS floor, 21600 AS length UNION ALL SELECT 'floor_1w', 604800)
+            WHERE known IS NOT NULL;
     "],
     settings: "
         PRAGMA journal_mode = WAL;
@@ -53,7 +65,6 @@ pub(crate) const BELIEVED: &str = "believed";
 pub(crate) const NAMES_DAY: &str = "names_day";
 
 const FLOOR_OF_ROWS: &str = "floor_rows";
-const FLOORS_OF_TIERS: [&str; STEPS.len()] = ["floor_1m", "floor_5m", "floor_1h", "floor_1d"];
 
 pub(crate) fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
     connection
@@ -77,9 +88,9 @@ pub(crate) fn secret(connection: &Connection) -> rusqlite::Result<Vec<u8>> {
 
 /// From when on this file has things.
 pub(crate) fn floors(connection: &Connection) -> rusqlite::Result<Floors> {
-    let mut tiers = [0; STEPS.len()];
-    for (floor, key) in tiers.iter_mut().zip(FLOORS_OF_TIERS) {
-        *floor = meta(connection, key)?.unwrap_or(0);
+    let mut tiers = [0; TIERS.len()];
+    for (floor, tier) in tiers.iter_mut().zip(&TIERS) {
+        *floor = meta(connection, tier.floor)?.unwrap_or(0);
     }
     Ok(Floors {
         rows: meta(connection, FLOOR_OF_ROWS)?.unwrap_or(0),
@@ -89,8 +100,8 @@ pub(crate) fn floors(connection: &Connection) -> rusqlite::Result<Floors> {
 
 pub(crate) fn set_floors(connection: &Connection, floors: &Floors) -> rusqlite::Result<()> {
     set_meta(connection, FLOOR_OF_ROWS, floors.rows)?;
-    for (key, floor) in FLOORS_OF_TIERS.into_iter().zip(floors.tiers) {
-        set_meta(connection, key, floor)?;
+    for (tier, floor) in TIERS.iter().zip(floors.tiers) {
+        set_meta(connection, tier.floor, floor)?;
     }
     Ok(())
 }

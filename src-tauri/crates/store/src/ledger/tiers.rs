@@ -5,15 +5,59 @@ use std::time::Duration;
 
 pub(crate) const HOUR: i64 = 3600;
 pub(crate) const DAY: i64 = 24 * HOUR;
+/// Of seven days since 1970, so it begins on a Thursday.
+pub(crate) const WEEK: i64 = 7 * DAY;
 
-/// The lengths of the buckets in seconds, from fine to coarse; each is a multiple of the one before.
-pub(crate) const STEPS: [i64; 4] = [60, 300, HOUR, DAY];
+/// A length of buckets.
+#[derive(Debug)]
+pub(crate) struct Tier {
+    /// Of each bucket, in seconds.
+    pub length: i64,
+    /// What the file knows it by (see rollup.rs), whatever has come before it since.
+    pub number: i64,
+    /// The name of its floor in `meta`.
+    pub floor: &'static str,
+    /// What it is dropped by, in seconds: its floor is a multiple of that.
+    pub chunk: i64,
+}
+
+const fn tier(length: i64, number: i64, floor: &'static str, chunk: i64) -> Tier {
+    Tier {
+        length,
+        number,
+        floor,
+        chunk,
+    }
+}
+
+/// From fine to coarse; each length is a multiple of the one before.
+///
+/// Six hours and weeks are there for the time that a long window takes: whatever they know, hours and days know too.
+pub(crate) const TIERS: [Tier; 6] = [
+    tier(60, 0, "floor_1m", HOUR),
+    tier(300, 1, "floor_5m", HOUR),
+    tier(HOUR, 2, "floor_1h", DAY),
+    tier(6 * HOUR, 4, "floor_6h", DAY),
+    tier(DAY, 3, "floor_1d", DAY),
+    tier(WEEK, 5, "floor_1w", WEEK),
+];
 /// The place of the hour among them.
 pub(crate) const HOURS: usize = 2;
 /// The place of the day among them.
-pub(crate) const DAYS: usize = 3;
+pub(crate) const DAYS: usize = 4;
 
-/// How long things are kept at least; what is older is dropped by the hour or by the day.
+/// The length of a tier's buckets in seconds.
+pub(crate) fn length(tier: usize) -> i64 {
+    TIERS.get(tier).map_or(WEEK, |tier| tier.length)
+}
+
+/// The first border at or after a time.
+pub(crate) fn next(at: i64, length: i64) -> i64 {
+    let beyond = at.rem_euclid(length);
+    if beyond > 0 { at - beyond + length } else { at }
+}
+
+/// How long things are kept at least; what is older is dropped by the hour, by the day or by the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
     /// Single calls and reports, and with them the memory of their ids.
@@ -22,9 +66,9 @@ pub struct Keep {
     pub minutes: Duration,
     /// Sums by five minutes.
     pub five_minutes: Duration,
-    /// Sums by the hour.
+    /// Sums by the hour and by six hours.
     pub hours: Duration,
-    /// Sums by the day.
+    /// Sums by the day, and by the week in whole weeks.
     pub days: Duration,
 }
 
@@ -42,12 +86,12 @@ impl Default for Keep {
 }
 
 /// From when on things are kept, in Unix seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Floors {
     /// Calls and reports; a day's begin.
     pub rows: i64,
-    /// Each of [`STEPS`]; an hour's or a day's begin.
-    pub tiers: [i64; STEPS.len()],
+    /// Each of [`TIERS`]; an hour's, a day's or a week's begin.
+    pub tiers: [i64; TIERS.len()],
 }
 
 impl Floors {
@@ -56,13 +100,16 @@ impl Floors {
             let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
             (now.saturating_sub(keep).max(0)).div_euclid(chunk) * chunk
         };
+        let (hours, days) = (floor(keep.hours, DAY), floor(keep.days, DAY));
         Self {
             rows: floor(keep.calls, DAY),
             tiers: [
                 floor(keep.minutes, HOUR),
                 floor(keep.five_minutes, HOUR),
-                floor(keep.hours, DAY),
-                floor(keep.days, DAY),
+                hours,
+                hours,
+                days,
+                next(days, WEEK),
             ],
         }
     }
@@ -110,11 +157,8 @@ pub(crate) struct Segment {
 /// seconds are used.
 pub(crate) fn cover(from: i64, to: i64, step: Option<i64>, floors: &Floors) -> Vec<Segment> {
     let mut segments = Vec::new();
-    let usable: Vec<usize> = (0..STEPS.len())
-        .filter(|tier| {
-            let length = STEPS.get(*tier).copied().unwrap_or(DAY);
-            step.is_none_or(|step| step % length == 0)
-        })
+    let usable: Vec<usize> = (0..TIERS.len())
+        .filter(|tier| step.is_none_or(|step| step % length(*tier) == 0))
         .collect();
     cover_with(from, to, &usable, floors, &mut segments);
     segments
@@ -132,20 +176,10 @@ fn cover_with(from: i64, to: i64, tiers: &[usize], floors: &Floors, out: &mut Ve
         });
         return;
     };
-    let bounds = STEPS.get(*tier).zip(floors.tiers.get(*tier));
-    let (begin, end) = bounds.map_or((to, to), |(step, floor)| {
-        let length = step * 1000;
-        let begin = from.max(floor * 1000);
-        (
-            begin.div_euclid(length) * length
-                + if begin.rem_euclid(length) > 0 {
-                    length
-                } else {
-                    0
-                },
-            to.div_euclid(length) * length,
-        )
-    });
+    let length = length(*tier) * 1000;
+    let floor = floors.tiers.get(*tier).copied().unwrap_or(i64::MAX / 1000);
+    let begin = next(from.max(floor * 1000), length);
+    let end = to.div_euclid(length) * length;
     if begin >= end {
         cover_with(from, to, finer, floors, out);
         return;
@@ -168,25 +202,79 @@ mod tests {
     const NOW: i64 = 1_700_000_000;
 
     #[test]
-    fn a_month_is_days_with_ragged_edges() {
+    fn files_know_the_tiers_by_numbers_that_stay() {
+        let known = TIERS.map(|tier| (tier.number, tier.length, tier.floor));
+        let expected = [
+            (0, 60, "floor_1m"),
+            (1, 300, "floor_5m"),
+            (2, 3600, "floor_1h"),
+            (4, 21_600, "floor_6h"),
+            (3, 86_400, "floor_1d"),
+            (5, 604_800, "floor_1w"),
+        ];
+        assert_eq!(known, expected);
+        for pair in TIERS.windows(2) {
+            assert_eq!(pair[1].length % pair[0].length, 0);
+        }
+        assert!(TIERS.iter().all(|tier| tier.chunk % tier.length == 0));
+        assert_eq!((length(HOURS), length(DAYS)), (HOUR, DAY));
+    }
+
+    #[test]
+    fn a_month_is_weeks_with_ragged_edges() {
         let floors = Floors::at(&Keep::default(), NOW);
         let segments = cover((NOW - 29 * DAY) * 1000 + 7, NOW * 1000, None, &floors);
         let sources: Vec<Source> = segments.iter().map(|segment| segment.source).collect();
         use Source::{Rows, Tier};
         assert_eq!(
             sources,
-            [Rows, Tier(2), Tier(3), Tier(2), Tier(1), Tier(0), Rows]
+            [
+                Rows,
+                Tier(2),
+                Tier(4),
+                Tier(5),
+                Tier(4),
+                Tier(3),
+                Tier(2),
+                Tier(1),
+                Tier(0),
+                Rows
+            ]
         );
+    }
+
+    /// As those of a file in which six hours and weeks began later than hours and days.
+    fn begun(six_hours: i64, weeks: i64) -> Floors {
+        let mut floors = Floors::at(&Keep::default(), NOW);
+        for (tier, later) in [(HOURS + 1, six_hours), (DAYS + 1, weeks)] {
+            let begun = next(NOW + later, TIERS[tier].length);
+            floors.tiers[tier] = floors.tiers[tier].max(begun);
+        }
+        floors
     }
 
     proptest! {
         #[test]
+        fn what_six_hours_and_weeks_keep_hours_and_days_keep_too(now in 0..2 * NOW) {
+            let floors = Floors::at(&Keep::default(), now);
+            for (floor, tier) in floors.tiers.iter().zip(&TIERS) {
+                prop_assert_eq!(floor % tier.chunk, 0);
+            }
+            prop_assert!(floors.tiers[HOURS + 1] >= floors.tiers[HOURS]);
+            prop_assert!(floors.tiers[DAYS + 1] >= floors.tiers[DAYS]);
+            let oldest = floors.tiers[DAYS];
+            prop_assert_eq!(floors.finest_at(oldest), Some(if oldest == 0 && now < 30 * DAY { 0 } else { DAYS }));
+        }
+
+        #[test]
         fn a_cover_is_the_window_without_gaps(
             from in (NOW - 40 * DAY) * 1000..NOW * 1000,
             length in 0_i64..40 * DAY * 1000,
-            step in proptest::option::of(1_i64..5000),
+            step in proptest::option::of(prop_oneof![1_i64..5000, (1_i64..50).prop_map(|days| days * DAY)]),
+            six_hours in -40 * DAY..2 * DAY,
+            weeks in -40 * DAY..8 * DAY,
         ) {
-            let floors = Floors::at(&Keep::default(), NOW);
+            let floors = begun(six_hours, weeks);
             let to = from + length;
             let segments = cover(from, to, step, &floors);
             let mut at = from;
@@ -195,10 +283,11 @@ mod tests {
                 prop_assert!(segment.to > at);
                 at = segment.to;
                 if let Source::Tier(tier) = segment.source {
-                    prop_assert_eq!(segment.from % (STEPS[tier] * 1000), 0);
-                    prop_assert_eq!(segment.to % (STEPS[tier] * 1000), 0);
+                    let length = TIERS[tier].length;
+                    prop_assert_eq!(segment.from % (length * 1000), 0);
+                    prop_assert_eq!(segment.to % (length * 1000), 0);
                     prop_assert!(segment.from >= floors.tiers[tier] * 1000);
-                    prop_assert!(step.is_none_or(|step| step % STEPS[tier] == 0));
+                    prop_assert!(step.is_none_or(|step| step % length == 0));
                 }
             }
             prop_assert_eq!(at, to);

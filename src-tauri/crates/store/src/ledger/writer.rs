@@ -99,10 +99,7 @@ impl Writer {
             options,
             shared,
             connection: None,
-            floors: Floors {
-                rows: 0,
-                tiers: [0; 4],
-            },
+            floors: Floors::default(),
             horizon: Horizon::default(),
             seen: Seen::new(Vec::new()),
             names: Names::default(),

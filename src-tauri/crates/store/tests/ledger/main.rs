@@ -12,5 +12,6 @@ mod counting;
 mod flood;
 mod given;
 mod naive;
+mod older;
 mod spending;
 mod trouble;

@@ -336,6 +336,40 @@ fn what_is_old_is_dropped_and_its_days_are_still_known() {
 }
 
 #[test]
+fn a_window_whose_calls_are_dropped_has_nothing_of_the_hours_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = Clock::new();
+    let (ledger, _) = given::open(&path, &clock);
+    // A Monday, and the day after it.
+    let day = NOON - 2 * DAY - 12 * HOUR;
+    let times = [3 * HOUR, 15 * HOUR, DAY + HOUR];
+    ingest(&ledger, times.map(|time| given::call(time, day + time)));
+    ledger.close();
+
+    // Its hours are still known.
+    clock.set(NOON + 32 * DAY);
+    let options = Options {
+        pace: None,
+        ..clock.options()
+    };
+    let (ledger, _) = Ledger::open_with(&path, options).unwrap();
+    eventually(|| ledger.calls(&everything()).unwrap().is_empty());
+    for (hours, calls) in [(12, 1), (18, 2), (24, 2), (48, 3)] {
+        let query = UsageQuery {
+            from: at(day),
+            to: at(day + hours * HOUR),
+            step: None,
+            group_by: Some(Dimension::Model),
+        };
+        let usage = ledger.usage(&query, clock.now()).unwrap();
+        assert_eq!(usage.window.to, query.to);
+        assert_eq!(usage.totals.calls, calls, "{hours} hours");
+        assert_eq!(usage.groups[0].totals.calls, calls, "{hours} hours");
+    }
+}
+
+#[test]
 fn a_clock_that_leaps_ahead_for_a_moment_drops_nothing_and_shuts_nothing_out() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");

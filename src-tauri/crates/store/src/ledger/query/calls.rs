@@ -15,7 +15,7 @@ use crate::ledger::names::Texts;
 use crate::ledger::rollup::{self, Value};
 use crate::ledger::row::Row;
 use crate::ledger::tally::Parts;
-use crate::ledger::tiers::{HOURS, STEPS};
+use crate::ledger::tiers::{HOUR, HOURS};
 use crate::ledger::{key, schema};
 
 /// Calls of one answer at most.
@@ -102,7 +102,7 @@ pub(crate) fn calls(
         page.read(from, to, &filter)?;
         return Ok(page.calls);
     }
-    let length = STEPS.get(HOURS).copied().unwrap_or(3600) * 1000;
+    let length = HOUR * 1000;
     let unrolled = pending_hours(connection, length)?;
     for hour in hours(connection, from / length, to.div_euclid(length), &unrolled)? {
         if page.is_full() {

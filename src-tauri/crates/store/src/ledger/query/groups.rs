@@ -14,7 +14,7 @@ use crate::ledger::key;
 use crate::ledger::names::Texts;
 use crate::ledger::rollup::{self, LARGEST, Value, damaged};
 use crate::ledger::tally::{Parts, Tally};
-use crate::ledger::tiers::{STEPS, Segment, Source};
+use crate::ledger::tiers::{Segment, Source, length};
 
 /// Groups that also have a series.
 const WITH_SERIES: usize = 12;
@@ -141,7 +141,7 @@ fn buckets(
         let (series, range) = match piece.source {
             Source::Rows => (0, 0..0),
             Source::Tier(tier) => {
-                let length = STEPS.get(tier).map_or(i64::MAX, |step| step * 1000);
+                let length = length(tier) * 1000;
                 let (from, to) = (piece.from.max(begin), piece.to.min(end));
                 (
                     rollup::series(tier, Some(dimension)),

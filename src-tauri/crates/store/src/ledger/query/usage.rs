@@ -21,7 +21,7 @@ use crate::ledger::names::Texts;
 use crate::ledger::rollup::{self, damaged, value_of, with_row};
 use crate::ledger::row::Row;
 use crate::ledger::tally::{Parts, Sums, Tally, Told, active_user};
-use crate::ledger::tiers::{STEPS, Segment, Source};
+use crate::ledger::tiers::{Segment, Source, length};
 use crate::ledger::{key, reports};
 
 /// What usage is asked.
@@ -304,9 +304,7 @@ pub(super) fn each_row(
     let Source::Tier(tier) = piece.source else {
         return Ok(());
     };
-    let Some(length) = STEPS.get(tier).map(|step| step * 1000) else {
-        return Ok(());
-    };
+    let length = length(tier) * 1000;
     let mut statement = connection.prepare_cached(
         "SELECT at, value, body FROM rollups WHERE series = ?1 AND at >= ?2 AND at < ?3",
     )?;

@@ -4,7 +4,7 @@ use cockpit_model::Timestamp;
 use rusqlite::Connection;
 
 use super::usage::UsageQuery;
-use crate::ledger::tiers::{DAY, DAYS, Floors, STEPS, Segment, Source, cover};
+use crate::ledger::tiers::{DAY, DAYS, Floors, Segment, Source, WEEK, cover, length, next};
 use crate::ledger::{key, rollup, schema};
 
 /// Steps of a series at most.
@@ -60,10 +60,10 @@ impl Window {
         if scan_from < rows_from {
             // The rows are gone: only whole buckets are left.
             let tier = floors.finest_at(from.div_euclid(1000)).unwrap_or(DAYS);
-            let length = STEPS.get(tier).copied().unwrap_or(DAY) * 1000;
+            let length = length(tier) * 1000;
             from = from.div_euclid(length) * length;
             if to < rows_from {
-                to = (to + length - 1).div_euclid(length) * length;
+                to = next(to, length);
             }
             let day_floor = floors.tiers.get(DAYS).copied().unwrap_or(0) * 1000;
             scan_from = from.max(day_floor).min(to);
@@ -71,18 +71,19 @@ impl Window {
         let exact = scan_from >= rows_from
             && count(connection, scan_from, to, exact_up_to + 1)? <= exact_up_to;
         let mut scan_to = to;
-        let day = DAY * 1000;
-        if is_empty(connection, key::first(to), i64::MAX)? {
-            scan_to = (to + day - 1).div_euclid(day) * day;
+        // That there are no rows says something only of times whose rows are kept. They are dropped by the day: so an
+        // end may reach to that of its week, a begin only to that of its day, before which may be what only sums know.
+        if to >= rows_from && is_empty(connection, key::first(to), i64::MAX)? {
+            scan_to = next(to, WEEK * 1000);
         }
         if scan_from >= rows_from && is_empty(connection, 0, key::first(scan_from))? {
-            scan_from = scan_from.div_euclid(day) * day;
+            scan_from = scan_from.div_euclid(DAY * 1000) * DAY * 1000;
         }
         let unit = if exact {
             1
         } else {
             let tier = floors.finest_at(scan_from.div_euclid(1000)).unwrap_or(DAYS);
-            STEPS.get(tier).copied().unwrap_or(DAY)
+            length(tier)
         };
         let length = ((to - from) / 1000).max(1);
         let step = query

@@ -1,0 +1,192 @@
+//! Files that an earlier version wrote.
+
+use std::path::Path;
+use std::time::Duration;
+
+use cockpit_model::Call;
+use cockpit_model::usage::Dimension;
+use cockpit_store::Ledger;
+use cockpit_store::ledger::{Ack, Options, UsageQuery};
+use proptest::prelude::*;
+
+use crate::given::{self, Clock, DAY, HOUR, NOON, at, ingest};
+use crate::naive;
+
+/// Makes a file what it was before there were sums by six hours and by the week: these are all that came with them.
+fn without_weeks(path: &Path) {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection
+        .execute_batch(
+            "DELETE FROM rollups WHERE series >= 32;
+             DELETE FROM meta WHERE key IN ('floor_6h', 'floor_1w');
+             PRAGMA user_version = 2;",
+        )
+        .unwrap();
+}
+
+/// Every answer is made of sums.
+fn open(path: &Path, clock: &Clock) -> Ledger {
+    let options = Options {
+        exact_up_to: 0,
+        ..clock.options()
+    };
+    Ledger::open_with(path, options).unwrap().0
+}
+
+fn floor(path: &Path, name: &str) -> i64 {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection
+        .query_row("SELECT value FROM meta WHERE key = ?1", [name], |row| {
+            row.get(0)
+        })
+        .unwrap()
+}
+
+fn buckets(path: &Path, series: i64) -> Vec<i64> {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let mut statement = connection
+        .prepare("SELECT at FROM rollups WHERE series = ?1 ORDER BY at")
+        .unwrap();
+    let buckets = statement.query_map([series], |row| row.get(0)).unwrap();
+    buckets.map(Result::unwrap).collect()
+}
+
+#[test]
+fn six_hours_and_weeks_begin_behind_what_was_there_before_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = Clock::new();
+    let ledger = open(&path, &clock);
+    // On a Monday; the tests' day is the Wednesday that ends a week.
+    ingest(&ledger, [given::call("before", NOON - 2 * DAY)]);
+    ledger.close();
+    without_weeks(&path);
+
+    let midnight = NOON + 12 * HOUR;
+    let ledger = open(&path, &clock);
+    clock.set(midnight + 6 * HOUR);
+    let call = |id: &str, ms| given::call(id, ms);
+    ingest(
+        &ledger,
+        [
+            call("the same day", NOON - 2 * DAY + 11 * HOUR),
+            call("the next", NOON - DAY),
+            call("the next week", midnight + 6 * HOUR),
+        ],
+    );
+    ledger.close();
+    assert_eq!(floor(&path, "floor_6h") * 1000, midnight - 2 * DAY);
+    assert_eq!(floor(&path, "floor_1w") * 1000, midnight);
+    let quarter = |ms: i64| ms / (6 * HOUR);
+    assert_eq!(
+        buckets(&path, 32),
+        [quarter(NOON - DAY), quarter(midnight + 6 * HOUR)]
+    );
+    assert_eq!(buckets(&path, 40), [midnight / (7 * DAY)]);
+}
+
+#[test]
+fn a_new_file_has_them_from_the_first_call_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = open(&path, &Clock::new());
+    ingest(&ledger, [given::call("old", NOON - 29 * DAY)]);
+    ledger.close();
+    assert_eq!(buckets(&path, 32), [(NOON - 29 * DAY) / (6 * HOUR)]);
+    assert_eq!(buckets(&path, 40), [(NOON - 29 * DAY) / (7 * DAY)]);
+}
+
+#[derive(Debug, Clone)]
+struct Ask {
+    from: i64,
+    to: i64,
+    step: Option<u64>,
+    by: Option<usize>,
+}
+
+fn moment(latest: i64) -> impl Strategy<Value = i64> {
+    prop_oneof![
+        3 => -20 * DAY..latest,
+        1 => (-80..latest / (6 * HOUR)).prop_map(|quarter| quarter * 6 * HOUR + 12 * HOUR),
+    ]
+    .prop_map(move |ms| NOON + ms.min(latest - 1))
+}
+
+fn ask() -> impl Strategy<Value = Ask> {
+    (
+        (moment(21 * DAY), moment(21 * DAY)),
+        proptest::option::of(proptest::sample::select(&[
+            60, 300, 3600, 7200, 21_600, 86_400, 604_800,
+        ])),
+        proptest::option::of(0_usize..6),
+    )
+        .prop_map(|((a, b), step, by)| Ask {
+            from: a.min(b),
+            to: a.max(b),
+            step,
+            by,
+        })
+}
+
+/// A call at each moment, and all that there are.
+fn take(ledger: &Ledger, moments: impl IntoIterator<Item = i64>, calls: &mut Vec<Call>) {
+    let known = calls.len();
+    for ms in moments {
+        let mut call = given::call(calls.len(), ms);
+        call.user = Some(format!("user-{}", ms % 7));
+        calls.push(call);
+    }
+    let acks = ingest(ledger, calls[known..].to_vec());
+    assert!(acks.iter().all(|ack| *ack == Ack::Accepted));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    /// Whenever it was, by whatever clock, that the file was first opened by a version that has them.
+    #[test]
+    fn what_an_older_file_says_is_what_counting_says(
+        before in proptest::collection::vec(moment(HOUR), 0..30),
+        unrolled in any::<bool>(),
+        off in prop_oneof![Just(0), -500 * DAY..500 * DAY],
+        after in proptest::collection::vec((0..20 * DAY, proptest::collection::vec(moment(20 * DAY), 1..20)), 1..4),
+        asks in proptest::collection::vec(ask(), 1..6),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut path = folder.path().join("ledger.db");
+        let clock = Clock::new();
+        let mut calls = Vec::new();
+        let ledger = open(&path, &clock);
+        take(&ledger, before, &mut calls);
+        if unrolled {
+            // As an abrupt end leaves it: the rows are there, and in no sum.
+            let copy = folder.path().join("copy.db");
+            std::fs::copy(&path, &copy).unwrap();
+            std::fs::copy(folder.path().join("ledger.db-wal"), folder.path().join("copy.db-wal")).unwrap();
+            path = copy;
+        }
+        ledger.close();
+        without_weeks(&path);
+
+        clock.set(NOON + off);
+        open(&path, &clock).close();
+        for (later, moments) in after {
+            clock.set(NOON + later);
+            let ledger = open(&path, &clock);
+            let soonest = NOON + later + HOUR;
+            take(&ledger, moments.into_iter().filter(|ms| *ms < soonest), &mut calls);
+            for Ask { from, to, step, by } in &asks {
+                let group_by = by.map(|by| Dimension::ALL[by]);
+                let query = UsageQuery {
+                    from: at(*from),
+                    to: at(*to),
+                    step: step.map(Duration::from_secs),
+                    group_by,
+                };
+                let usage = ledger.usage(&query, clock.now()).unwrap();
+                naive::check(&usage, group_by, &calls, &[]);
+            }
+            ledger.close();
+        }
+    }
+}
