@@ -119,6 +119,7 @@ async fn connection(
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let mut serving = pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
     let ended = tokio::select! {
+        biased;
         ended = serving.as_mut() => ended,
         () = closing.cancelled() => {
             serving.as_mut().graceful_shutdown();

@@ -134,9 +134,12 @@ impl Flight {
         self.at_work = true;
         if let Some(call) = self.call() {
             call.finish_reason = None;
-            call.provider.clone_from(&target.provider);
-            call.model.clone_from(&target.model);
-            call.target = target.to_string();
+            // Most are asked by the name they were looked for.
+            if call.provider != target.provider || call.model != target.model {
+                call.provider.clone_from(&target.provider);
+                call.model.clone_from(&target.model);
+                call.target = target.name();
+            }
             call.attempts += 1;
             call.fallback = fallback;
         }
@@ -273,7 +276,7 @@ impl Flight {
         if let Some(call) = self.call() {
             call.provider.clone_from(&kept.target.provider);
             call.model.clone_from(&kept.target.model);
-            call.target = kept.target.to_string();
+            call.target = kept.target.name();
             call.cache_hit = true;
             call.streamed = kept.streamed;
             call.ttft_ms = kept.streamed.then_some(elapsed);

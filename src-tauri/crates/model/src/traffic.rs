@@ -220,6 +220,13 @@ impl fmt::Display for Target {
     }
 }
 
+impl Target {
+    /// As it is displayed.
+    pub fn name(&self) -> String {
+        [&self.provider, "/", &self.model].concat()
+    }
+}
+
 /// What is done to prompts and answers on the way.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Rules {

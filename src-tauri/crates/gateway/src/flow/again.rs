@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cockpit_metering::wire::Request as Asked;
 use cockpit_model::traffic::CacheSpec;
-use hyper::header::{AGE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{AGE, HeaderName, HeaderValue};
 
 use super::Request;
 use super::answer::{Answer, Head, Sent};
@@ -71,14 +71,5 @@ pub(super) fn give(flight: &mut Flight, kept: &Kept) -> Sent {
         status: kept.status,
         headers,
     };
-    Sent {
-        answer: Answer::Whole(head, kept.body.clone()),
-        target: Some((kept.target.clone(), false)),
-        limits: HeaderMap::new(),
-        code: None,
-        reading: None,
-        place: None,
-        cache: None,
-        keep: None,
-    }
+    Sent::of(Answer::whole(head, kept.body.clone()))
 }

@@ -16,9 +16,9 @@ use crate::tap::{Begun, Tap};
 use crate::{cache, keep};
 
 /// An answer that is good, or the best there is.
-pub(super) enum Answer {
-    Whole(Head, Bytes),
-    Stream(Head, Box<Relay>),
+pub(super) struct Answer {
+    pub(super) head: Head,
+    pub(super) content: Content,
 }
 
 pub(super) struct Head {
@@ -26,11 +26,30 @@ pub(super) struct Head {
     pub(super) headers: HeaderMap,
 }
 
+pub(super) enum Content {
+    Whole(Bytes),
+    Stream(Box<Relay>),
+}
+
+impl Answer {
+    pub(super) const fn whole(head: Head, bytes: Bytes) -> Self {
+        let content = Content::Whole(bytes);
+        Self { head, content }
+    }
+
+    pub(super) fn stream(head: Head, relay: Relay) -> Self {
+        let content = Content::Stream(Box::new(relay));
+        Self { head, content }
+    }
+
+    pub(super) const fn is_whole(&self) -> bool {
+        matches!(self.content, Content::Whole(_))
+    }
+}
+
 /// An answer with all that is said about it.
 pub(super) struct Sent {
     pub(super) answer: Answer,
-    /// Who gave it, and whether that is a fallback; none: nobody was asked.
-    pub(super) target: Option<(Target, bool)>,
     pub(super) limits: HeaderMap,
     /// The error it is written down as, of one that is handed on for want of a better.
     pub(super) code: Option<&'static str>,
@@ -43,55 +62,52 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    pub(super) fn go(self, mut flight: Flight) -> Response<Outgoing> {
+    pub(super) fn of(answer: Answer) -> Self {
+        Self {
+            answer,
+            limits: HeaderMap::new(),
+            code: None,
+            reading: None,
+            place: None,
+            cache: None,
+            keep: None,
+        }
+    }
+
+    pub(super) fn go(mut self, mut flight: Flight) -> Response<Outgoing> {
         if self.code.is_none() {
             flight.begins();
         }
         let asked_cache = self.cache.is_some();
-        let mut said = HeaderMap::new();
+        let tap = self.tap(&mut flight);
+        let Answer { mut head, content } = self.answer;
+        head.headers.extend(self.limits);
         if let Some(call) = flight.call() {
-            name_target(&mut said, call);
+            name_target(&mut head.headers, call);
         }
-        let tap = self.target.as_ref().and_then(|(target, fallback)| {
-            let head = match &self.answer {
-                Answer::Whole(head, _) | Answer::Stream(head, _) => head,
-            };
-            let begun = Begun {
-                status: head.status,
-                headers: cache::lasting(&head.headers),
-                target: target.clone(),
-                streamed: matches!(self.answer, Answer::Stream(..)),
-            };
-            // What a fallback says would outlive the trouble it stands in for.
-            Tap::new(
-                self.cache.filter(|_| !fallback),
-                self.keep,
-                begun,
-                flight.share(),
-            )
-        });
-        let (head, body) = match self.answer {
-            Answer::Whole(head, bytes) => {
+        if asked_cache {
+            let miss = HeaderValue::from_static("miss");
+            head.headers.insert(CACHE, miss);
+        }
+        let body = match content {
+            Content::Whole(bytes) => {
                 if let Some(mut tap) = tap {
                     tap.pass(&bytes);
-                    let finish = self
-                        .reading
-                        .as_ref()
-                        .and_then(|reading| reading.finish_reason.clone());
+                    let reading = self.reading.as_ref();
+                    let finish = reading.and_then(|reading| reading.finish_reason.clone());
                     tap.end(self.code.is_none(), finish);
                 }
                 if let Some(reading) = &self.reading {
                     flight.used(reading);
                 }
-                let outcome = if self.code.is_some() {
-                    Outcome::Error
-                } else {
-                    Outcome::Ok
+                let outcome = match self.code {
+                    Some(_) => Outcome::Error,
+                    None => Outcome::Ok,
                 };
                 flight.finish(outcome, head.status.as_u16(), self.code);
-                (head, Outgoing::full(bytes))
+                Outgoing::full(bytes)
             }
-            Answer::Stream(head, relay) => {
+            Content::Stream(relay) => {
                 if let Some(call) = flight.call() {
                     call.streamed = true;
                 }
@@ -99,41 +115,58 @@ impl Sent {
                     flight.first_piece();
                 }
                 flight.keep(self.place);
-                (
-                    head,
-                    Outgoing::Relay(Box::new(relay.carry(flight).tapped(tap))),
-                )
+                Outgoing::Relay(Box::new(relay.carry(flight).tapped(tap)))
             }
         };
         let mut response = Response::new(body);
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
-        let headers = response.headers_mut();
-        headers.extend(self.limits);
-        headers.extend(said);
-        if asked_cache {
-            headers.insert(CACHE, HeaderValue::from_static("miss"));
-        }
         response
     }
+
+    /// What takes it along for whoever keeps it, if somebody does.
+    fn tap(&mut self, flight: &mut Flight) -> Option<Tap> {
+        let (cache, keep) = (self.cache.take(), self.keep.take());
+        if cache.is_none() && keep.is_none() {
+            return None;
+        }
+        let share = flight.share();
+        // What nobody gave is nobody's to be kept.
+        let call = flight
+            .call()
+            .filter(|call| call.attempts > 0 || call.cache_hit)?;
+        let begun = Begun {
+            status: self.answer.head.status,
+            headers: cache::lasting(&self.answer.head.headers),
+            target: Target {
+                provider: call.provider.clone(),
+                model: call.model.clone(),
+            },
+            streamed: !self.answer.is_whole(),
+        };
+        // What a fallback says would outlive the trouble it stands in for.
+        Tap::new(cache.filter(|_| !call.fallback), keep, begun, share)
+    }
 }
+
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-cockpit-attempts");
+const TARGET: HeaderName = HeaderName::from_static("x-cockpit-target");
+const FALLBACK: HeaderName = HeaderName::from_static("x-cockpit-fallback");
+pub(super) const CALL_ID: HeaderName = HeaderName::from_static("x-cockpit-call-id");
 
 /// Says how many requests went upstream, and whose answer it is.
 pub(super) fn name_target(headers: &mut HeaderMap, call: &Call) {
-    headers.insert(
-        HeaderName::from_static("x-cockpit-attempts"),
-        HeaderValue::from(call.attempts),
-    );
+    headers.insert(ATTEMPTS, HeaderValue::from(call.attempts));
     if call.attempts > 0 || call.cache_hit {
-        put(headers, "x-cockpit-target", &call.target);
+        put(headers, TARGET, &call.target);
     }
     if call.fallback {
-        put(headers, "x-cockpit-fallback", "true");
+        put(headers, FALLBACK, "true");
     }
 }
 
-pub(super) fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(HeaderName::from_static(name), value);
+        headers.insert(name, value);
     }
 }

@@ -115,7 +115,7 @@ impl Attempts<'_> {
         if head.headers.contains_key(CONTENT_ENCODING) {
             // Compressed though nobody asked for it: it goes through unread.
             let relay = Relay::new(incoming, None, provider, head.status.as_u16(), deadline);
-            return Ok((Answer::Stream(head, Box::new(relay)), None));
+            return Ok((Answer::stream(head, relay), None));
         }
         if is_stream(&head.headers) {
             return self
@@ -158,7 +158,7 @@ impl Attempts<'_> {
             deadline,
         );
         let beginning = relay.begin().await;
-        let answer = Answer::Stream(head, Box::new(relay));
+        let answer = Answer::stream(head, relay);
         match beginning {
             Beginning::Good => Ok((answer, None)),
             Beginning::Failed => Err(Attempted {
@@ -215,7 +215,7 @@ impl Attempts<'_> {
             // Too large to be looked at: it goes through as it comes.
             let relay = Relay::new(rest, None, provider, head.status.as_u16(), deadline)
                 .after(gathered.pieces());
-            return Ok((Answer::Stream(head, Box::new(relay)), None));
+            return Ok((Answer::stream(head, relay), None));
         }
         let bytes = gathered.joined();
         head.headers.remove(CONTENT_LENGTH);
@@ -227,14 +227,14 @@ impl Attempts<'_> {
             self.schema.as_ref(),
             &bytes,
         ) else {
-            return Ok((Answer::Whole(head, bytes), Some(reading)));
+            return Ok((Answer::whole(head, bytes), Some(reading)));
         };
         Err(Attempted {
             end: AttemptEnd::InvalidAnswer,
             code,
             blame: Blame::Target(None),
             used: Used::of(reading),
-            answer: Some(Answer::Whole(head, bytes)),
+            answer: Some(Answer::whole(head, bytes)),
         })
     }
 }
@@ -299,7 +299,7 @@ async fn refused(mut head: Head, incoming: Coming, deadline: Instant, share: Sha
     .await;
     head.headers.remove(CONTENT_LENGTH);
     let answer = match gathered {
-        Ok(gathered) if gathered.rest.is_none() => Some(Answer::Whole(head, gathered.joined())),
+        Ok(gathered) if gathered.rest.is_none() => Some(Answer::whole(head, gathered.joined())),
         // Its body is lost, or endless: ours says what happened.
         _ => None,
     };

@@ -4,14 +4,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cockpit_metering::wire::{Reading, Request as Asked};
-use cockpit_model::traffic::Target;
+use cockpit_metering::wire::Request as Asked;
 use cockpit_resilience::retry::{self, AttemptEnd, Plan, Step, Why};
-use hyper::header::HeaderMap;
 use tokio::time::{Instant, timeout_at};
 
 use super::Request;
-use super::answer::{Answer, Sent};
+use super::answer::Sent;
 use super::attempt::Attempted;
 use crate::flight::{Blame, Flight};
 use crate::force::{Chain, ProviderKey};
@@ -99,10 +97,14 @@ impl Attempts<'_> {
                         .await
                     {
                         Ok((answer, reading)) => {
-                            if matches!(answer, Answer::Whole(..)) {
+                            if answer.is_whole() {
                                 flight.attempt_ended(Blame::None, "");
                             }
-                            return Ok(self.sent(flight, answer, reading, None, place));
+                            return Ok(Sent {
+                                reading,
+                                place,
+                                ..Sent::of(answer)
+                            });
                         }
                         Err(attempted) => {
                             flight.attempt_ended(attempted.blame, attempted.code);
@@ -129,34 +131,6 @@ impl Attempts<'_> {
         };
         // Where nobody can be asked, that is what is told, and no deadline.
         sum(unusable.len() == self.chain.targets.len())
-    }
-
-    fn sent(
-        &self,
-        flight: &mut Flight,
-        answer: Answer,
-        reading: Option<Reading>,
-        code: Option<&'static str>,
-        place: Option<Place>,
-    ) -> Sent {
-        let asked = flight.call().filter(|call| call.attempts > 0);
-        let target = asked.map(|call| {
-            let target = Target {
-                provider: call.provider.clone(),
-                model: call.model.clone(),
-            };
-            (target, call.fallback)
-        });
-        Sent {
-            answer,
-            target,
-            limits: HeaderMap::new(),
-            code,
-            reading,
-            place,
-            cache: None,
-            keep: None,
-        }
     }
 
     /// Whoever cannot be asked now.
@@ -212,7 +186,10 @@ impl Attempts<'_> {
         };
         if let Some(answer) = last.answer {
             // What the provider itself says is the best answer there is; what it used is taken note of already.
-            return Ok(self.sent(flight, answer, None, Some(last.code), None));
+            return Ok(Sent {
+                code: Some(last.code),
+                ..Sent::of(answer)
+            });
         }
         let target = flight
             .call()

@@ -30,7 +30,7 @@ use hyper::http::request::Parts;
 use tokio::time::Instant;
 
 use self::again::Again;
-use self::answer::{Sent, name_target, put};
+use self::answer::{CALL_ID, Sent, name_target, put};
 use self::attempts::Attempts;
 use crate::Shared;
 use crate::body::Outgoing;
@@ -94,7 +94,7 @@ pub(crate) async fn answer(request: Request, body: Incoming) -> Response<Outgoin
             response
         }
     };
-    put(response.headers_mut(), "x-cockpit-call-id", &id);
+    put(response.headers_mut(), CALL_ID, &id);
     response
 }
 
@@ -262,7 +262,7 @@ async fn chain(
         if let Some((target, _)) = chain.targets.first() {
             call.provider.clone_from(&target.provider);
             call.model.clone_from(&target.model);
-            call.target = target.to_string();
+            call.target = target.name();
         }
     }
     Ok(chain)

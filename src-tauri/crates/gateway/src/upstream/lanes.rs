@@ -111,7 +111,8 @@ impl Lanes {
             let was_kept = kept.is_some();
             let mut lane = match kept {
                 Some(lane) => lane,
-                None => self.connect(&origin).await?,
+                // Rarely on the way of a request, and large.
+                None => Box::pin(self.connect(&origin)).await?,
             };
             match lane.ask(request).await {
                 Ok((response, is_open)) => {

@@ -13,7 +13,7 @@ use cockpit_model::traffic::ProviderKind;
 pub(crate) use lanes::{Coming, Lanes, NoAnswer, Origin};
 
 /// Headers that belong to a connection, not to the message (RFC 9110, 7.6.1).
-const HOP_BY_HOP: [HeaderName; 9] = [
+static HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     header::PROXY_AUTHENTICATE,
@@ -38,14 +38,17 @@ fn named(headers: &HeaderMap) -> Vec<HeaderName> {
 
 /// Takes out what belongs to the connection, also what `connection` names.
 pub(crate) fn strip_connection(headers: &mut HeaderMap) {
-    for name in named(headers).into_iter().chain(HOP_BY_HOP) {
+    let mut connections = named(headers);
+    let known = headers.keys().filter(|name| HOP_BY_HOP.contains(name));
+    connections.extend(known.cloned());
+    for name in connections {
         headers.remove(name);
     }
 }
 
 /// Whether a caller's header is for us, or for whoever is on the other end of its connection.
 fn stays(name: &HeaderName, metered: bool) -> bool {
-    const OURS: [HeaderName; 6] = [
+    static OURS: [HeaderName; 6] = [
         header::HOST,
         header::CONTENT_LENGTH,
         header::EXPECT,

@@ -165,22 +165,25 @@ impl<'a> Names<'a> {
 
 /// The name without the date it ends in; `None` where it ends in none.
 fn undated(name: &str) -> Option<&str> {
-    let is_date = |date: &str| {
-        let digits: Option<Vec<u32>> = date.chars().map(|c| c.to_digit(10)).collect();
-        let Some([2, 0, _, _, m, n, d, e]) = digits.as_deref().and_then(|d| d.first_chunk()) else {
+    let is_date = |date: &[u8]| {
+        let [b'2', b'0', _, _, m, n, d, e] = date else {
             return false;
         };
-        date.len() == 8 && (1..=12).contains(&(m * 10 + n)) && (1..=31).contains(&(d * 10 + e))
+        let two = |tens: &u8, ones: &u8| (tens - b'0') * 10 + (ones - b'0');
+        date.iter().all(u8::is_ascii_digit)
+            && (1..=12).contains(&two(m, n))
+            && (1..=31).contains(&two(d, e))
     };
     if let Some((base, date)) = name.rsplit_once(['-', '@'])
-        && is_date(date)
+        && is_date(date.as_bytes())
     {
         return Some(base);
     }
     let (base, date) = name.split_at_checked(name.len().checked_sub("-2024-08-06".len())?)?;
     let mut parts = date.strip_prefix('-')?.splitn(3, '-');
     let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
-    (year.len() == 4 && month.len() == 2 && is_date(&[year, month, day].concat())).then_some(base)
+    (year.len() == 4 && month.len() == 2 && is_date([year, month, day].concat().as_bytes()))
+        .then_some(base)
 }
 
 fn lower(text: &str) -> Cow<'_, str> {
