@@ -272,3 +272,6 @@ impl Drop for Coming {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
