@@ -129,21 +129,45 @@ impl Dense {
         self.count == 0
     }
 
-    /// As [`Sketch::quantile`].
-    pub fn quantile(&self, q: f64) -> Option<f64> {
-        let rank = rank(self.count, q)?;
-        if rank <= self.zeros {
-            return Some(0.0);
+    /// Forgets what it counted, and keeps the room that it took.
+    pub fn clear(&mut self) {
+        if self.count > 0 {
+            self.counts.fill(0);
         }
-        let mut upto = self.zeros;
-        for (bin, count) in (self.first..).zip(&self.counts) {
-            upto = upto.saturating_add(*count);
-            if upto >= rank {
-                return Some(centre(bin));
-            }
-        }
-        None
+        self.zeros = 0;
+        self.count = 0;
     }
+
+    /// As [`Sketch::quantile`], of several in ascending order.
+    pub fn quantiles<const N: usize>(&self, ascending: [f64; N]) -> [Option<f64>; N] {
+        // Most bins are passed over: eight at once, while they end below what is looked for.
+        let mut eights = self.counts.chunks(8);
+        let mut eight: &[u64] = &[];
+        let (mut below, mut bin) = (self.zeros, self.first);
+        ascending.map(|q| {
+            let rank = rank(self.count, q)?;
+            if rank <= self.zeros {
+                return Some(0.0);
+            }
+            while below.saturating_add(sum(eight)) < rank {
+                below = below.saturating_add(sum(eight));
+                bin += eight.len() as u16;
+                eight = eights.next()?;
+            }
+            let mut upto = below;
+            let place = eight.iter().position(|count| {
+                upto = upto.saturating_add(*count);
+                upto >= rank
+            })?;
+            Some(centre(bin + place as u16))
+        })
+    }
+}
+
+fn sum(counts: &[u64]) -> u64 {
+    counts
+        .iter()
+        .fold(0, |sum, count| sum.saturating_add(*count))
 }
 
 impl From<&Dense> for Sketch {

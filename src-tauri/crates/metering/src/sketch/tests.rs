@@ -134,8 +134,15 @@ proptest! {
     }
 
     #[test]
-    fn the_dense_sum_is_the_same_sketch(pieces in prop::collection::vec(values(), 0..6), q in 0.0..=1.0f64) {
+    fn the_dense_sum_is_the_same_sketch(
+        before in values(),
+        pieces in prop::collection::vec(values(), 0..6),
+        q in 0.0..=1.0f64,
+        more in 0.0..=1.0f64,
+    ) {
         let mut sum = Dense::default();
+        before.iter().for_each(|value| sum.add(*value));
+        sum.clear();
         for (place, piece) in pieces.iter().enumerate() {
             if place % 3 == 0 {
                 piece.iter().for_each(|value| sum.add(*value));
@@ -147,7 +154,8 @@ proptest! {
         }
         let whole = of(&pieces.concat());
         prop_assert_eq!(&Sketch::from(&sum), &whole);
-        prop_assert_eq!(sum.quantile(q), whole.quantile(q));
+        let ascending = [q, q, q + (1.0 - q) * more];
+        prop_assert_eq!(sum.quantiles(ascending), ascending.map(|q| whole.quantile(q)));
     }
 
     #[test]

@@ -56,6 +56,15 @@ impl ToSql for Value {
 }
 
 impl Value {
+    /// Whether it is the one that the table has.
+    pub(crate) fn is(&self, value: ValueRef<'_>) -> bool {
+        match (self, value) {
+            (Self::Text(ours), ValueRef::Text(theirs)) => ours.as_bytes() == theirs,
+            (Self::None, ValueRef::Integer(0)) | (Self::Rest, ValueRef::Integer(1)) => true,
+            _ => false,
+        }
+    }
+
     pub(crate) fn read(value: ValueRef<'_>) -> Self {
         match value {
             ValueRef::Text(text) => Self::Text(String::from_utf8_lossy(text).into()),

@@ -216,6 +216,8 @@ pub(crate) trait Spread: Default {
 /// One that can say so.
 pub(crate) trait Told: Spread {
     fn percentiles(&mut self) -> Percentiles;
+    /// Forgets the values, and keeps the room that they took.
+    fn clear(&mut self);
 }
 
 impl Spread for Sketch {
@@ -238,12 +240,16 @@ impl Spread for Dense {
 
 impl Told for Dense {
     fn percentiles(&mut self) -> Percentiles {
+        let [p50, p95, p99] = self.quantiles([0.50, 0.95, 0.99]);
         Percentiles {
-            p50: self.quantile(0.50),
-            p95: self.quantile(0.95),
-            p99: self.quantile(0.99),
+            p50,
+            p95,
+            p99,
             exact: self.is_empty(),
         }
+    }
+    fn clear(&mut self) {
+        Dense::clear(self);
     }
 }
 
@@ -265,6 +271,9 @@ impl Told for Vec<f64> {
             p99: nearest_rank(self, 0.99),
             exact: true,
         }
+    }
+    fn clear(&mut self) {
+        Vec::clear(self);
     }
 }
 
@@ -328,7 +337,20 @@ impl<S: Spread> Tally<S> {
         self.users.merge(&other.users);
     }
 
-    pub(crate) fn totals(mut self) -> Totals
+    /// What it says, and forgets: another can be made in its place.
+    pub(crate) fn take_totals(&mut self) -> Totals
+    where
+        S: Told,
+    {
+        let totals = self.totals();
+        self.sums = Sums::default();
+        self.latency.clear();
+        self.ttft.clear();
+        self.users = Distinct::default();
+        totals
+    }
+
+    pub(crate) fn totals(&mut self) -> Totals
     where
         S: Told,
     {

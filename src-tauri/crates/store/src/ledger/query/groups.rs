@@ -7,7 +7,7 @@ use cockpit_model::usage::{Dimension, Group, Point};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::merge;
-use super::usage::Rolled;
+use super::usage::{Rolled, each_row};
 use super::window::Window;
 use crate::error::Error;
 use crate::ledger::key;
@@ -18,6 +18,8 @@ use crate::ledger::tiers::{Segment, Source, length};
 
 /// Groups that also have a series.
 const WITH_SERIES: usize = 12;
+/// Where there are no more groups than these, all of a bucket are stepped over sooner than some looked up.
+const FEW: usize = 4 * WITH_SERIES;
 
 /// All groups: the costliest first, then the busiest; the rest last. `gathered` is what the single
 /// calls came to by value and step.
@@ -59,11 +61,16 @@ pub(super) fn groups<S: Rolled>(
         .take(WITH_SERIES)
         .map(|(value, _)| value)
         .collect();
-    let series = series(connection, window, dimension, &largest, &steps)?;
-    let mut series = series.into_iter();
+    let read = Series {
+        connection,
+        dimension,
+        values: &largest,
+        all_read: ranked.len() <= FEW,
+    };
+    let mut series = read.points(window, &steps)?.into_iter();
     let mut groups: Vec<Group> = ranked
         .into_iter()
-        .map(|(value, tally)| Group {
+        .map(|(value, mut tally)| Group {
             key: match value {
                 // Whoever was refused before somebody could be asked has no provider and no target.
                 Value::Text(text) => (!text.is_empty()).then(|| text.to_string()),
@@ -74,7 +81,7 @@ pub(super) fn groups<S: Rolled>(
             series: series.next().unwrap_or_default(),
         })
         .collect();
-    if let Some(rest) = rest {
+    if let Some(mut rest) = rest {
         groups.push(Group {
             key: None,
             rest: true,
@@ -88,26 +95,74 @@ pub(super) fn groups<S: Rolled>(
 /// What single calls came to in each step, by value.
 type BySteps<'a, S> = HashMap<Value, HashMap<usize, &'a Tally<S>>>;
 
-/// The series of some values, made step by step: the values of a bucket lie close together. They are
-/// looked up one by one, since there may be a thousand others.
-fn series<S: Rolled>(
-    connection: &Connection,
-    window: &Window,
+/// How the series of some values are read.
+struct Series<'a> {
+    connection: &'a Connection,
     dimension: Dimension,
-    values: &[&Value],
-    steps: &BySteps<'_, S>,
-) -> Result<Vec<Vec<Point>>, Error> {
-    let mut series: Vec<Vec<Point>> = values.iter().map(|_| Vec::new()).collect();
-    let mut statement = connection
-        .prepare_cached("SELECT body FROM rollups WHERE series = ?1 AND at = ?2 AND value = ?3")?;
-    let pieces = window.stepwise();
-    for (place, begin) in window.steps().enumerate() {
-        let mut tallies: Vec<Tally<S>> = values.iter().map(|_| Tally::default()).collect();
-        for (of_tier, at) in buckets(&pieces, begin, begin + window.step * 1000, dimension) {
-            if !S::READS {
-                break;
+    values: &'a [&'a Value],
+    /// All values of a bucket are read, else these are looked up one by one.
+    all_read: bool,
+}
+
+impl Series<'_> {
+    /// Made step by step: the values of a bucket lie close together.
+    fn points<S: Rolled>(
+        &self,
+        window: &Window,
+        steps: &BySteps<'_, S>,
+    ) -> Result<Vec<Vec<Point>>, Error> {
+        let mut series: Vec<Vec<Point>> = self.values.iter().map(|_| Vec::new()).collect();
+        let mut tallies: Vec<Tally<S>> = self.values.iter().map(|_| Tally::default()).collect();
+        let pieces = window.stepwise();
+        for (place, begin) in window.steps().enumerate() {
+            if S::READS {
+                for piece in within(&pieces, begin, begin + window.step * 1000) {
+                    if self.all_read {
+                        self.read(piece, &mut tallies)?;
+                    } else {
+                        self.look_up(piece, &mut tallies)?;
+                    }
+                }
             }
-            for (value, tally) in values.iter().zip(&mut tallies) {
+            for ((value, tally), points) in self.values.iter().zip(&mut tallies).zip(&mut series) {
+                if let Some(more) = steps.get(value).and_then(|steps| steps.get(&place)) {
+                    tally.merge(more);
+                }
+                points.push(Point {
+                    at: key::time(begin, 0),
+                    totals: tally.take_totals(),
+                });
+            }
+        }
+        Ok(series)
+    }
+
+    fn read<S: Rolled>(&self, piece: Segment, tallies: &mut [Tally<S>]) -> Result<(), Error> {
+        each_row(
+            self.connection,
+            piece,
+            Some(self.dimension),
+            |_, value, body| {
+                let place = self.values.iter().position(|wanted| wanted.is(value));
+                match place.and_then(|place| tallies.get_mut(place)) {
+                    Some(tally) => S::add_parts(tally, &Parts::read(body)?),
+                    None => Some(()),
+                }
+            },
+        )
+    }
+
+    fn look_up<S: Rolled>(&self, piece: Segment, tallies: &mut [Tally<S>]) -> Result<(), Error> {
+        let Source::Tier(tier) = piece.source else {
+            return Ok(());
+        };
+        let of_tier = rollup::series(tier, Some(self.dimension));
+        let length = length(tier) * 1000;
+        let mut statement = self.connection.prepare_cached(
+            "SELECT body FROM rollups WHERE series = ?1 AND at = ?2 AND value = ?3",
+        )?;
+        for at in piece.from / length..piece.to / length {
+            for (value, tally) in self.values.iter().zip(&mut *tallies) {
                 statement
                     .query_row(params![of_tier, at, value], |row| {
                         let body = row.get_ref(0)?.as_blob().unwrap_or_default();
@@ -117,38 +172,14 @@ fn series<S: Rolled>(
                     .optional()?;
             }
         }
-        for ((value, mut tally), points) in values.iter().zip(tallies).zip(&mut series) {
-            if let Some(more) = steps.get(value).and_then(|steps| steps.get(&place)) {
-                tally.merge(more);
-            }
-            points.push(Point {
-                at: key::time(begin, 0),
-                totals: tally.totals(),
-            });
-        }
+        Ok(())
     }
-    Ok(series)
 }
 
-/// The buckets of a step: their series, and their place in it.
-fn buckets(
-    pieces: &[Segment],
-    begin: i64,
-    end: i64,
-    dimension: Dimension,
-) -> impl Iterator<Item = (i64, i64)> {
-    pieces.iter().flat_map(move |piece| {
-        let (series, range) = match piece.source {
-            Source::Rows => (0, 0..0),
-            Source::Tier(tier) => {
-                let length = length(tier) * 1000;
-                let (from, to) = (piece.from.max(begin), piece.to.min(end));
-                (
-                    rollup::series(tier, Some(dimension)),
-                    from / length..to / length,
-                )
-            }
-        };
-        range.map(move |at| (series, at))
+/// The parts of pieces that lie in a step; no bucket of theirs reaches out of it.
+fn within(pieces: &[Segment], begin: i64, end: i64) -> impl Iterator<Item = Segment> {
+    pieces.iter().filter_map(move |piece| {
+        let (from, to) = (piece.from.max(begin), piece.to.min(end));
+        (from < to).then_some(Segment { from, to, ..*piece })
     })
 }

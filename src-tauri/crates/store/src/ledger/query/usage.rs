@@ -274,7 +274,7 @@ fn points<S: Told>(window: &Window, tallies: Vec<Tally<S>>) -> Vec<Point> {
     window
         .steps()
         .zip(tallies)
-        .map(|(at, tally)| Point {
+        .map(|(at, mut tally)| Point {
             at: key::time(at, 0),
             totals: tally.totals(),
         })
