@@ -31,7 +31,7 @@ pub(crate) const SCHEMA: Schema = Schema {
         CREATE TABLE spending (day INTEGER NOT NULL, kind INTEGER NOT NULL, name TEXT NOT NULL,
             pico INTEGER NOT NULL, PRIMARY KEY (day, kind, name)) WITHOUT ROWID;
     ", "
-        -- Sums by six hours and by the week begin behind all that there is, so that none lacks what came before
+        -- Sums by three hours and by the week begin behind all that there is, so that none lacks what came before
         -- (whatever the clock says); and not before those by the hour (24: the totals by the day) and by the day.
         INSERT INTO meta
             SELECT floor, (known + length - 1) / length * length
@@ -40,7 +40,7 @@ pub(crate) const SCHEMA: Schema = Schema {
                     UNION ALL SELECT max(key) / 2097152 / 1000 + 1 FROM calls
                     UNION ALL SELECT max(key) / 2097152 / 1000 + 1 FROM reports
                     UNION ALL SELECT max(value) FROM meta WHERE key IN ('floor_1h', 'floor_1d'))),
-                (SELECT 'floor_6h' AS floor, 21600 AS length UNION ALL SELECT 'floor_1w', 604800)
+                (SELECT 'floor_3h' AS floor, 10800 AS length UNION ALL SELECT 'floor_1w', 604800)
             WHERE known IS NOT NULL;
     "],
     settings: "

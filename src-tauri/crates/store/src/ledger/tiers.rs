@@ -32,12 +32,12 @@ const fn tier(length: i64, number: i64, floor: &'static str, chunk: i64) -> Tier
 
 /// From fine to coarse; each length is a multiple of the one before.
 ///
-/// Six hours and weeks are there for the time that a long window takes: whatever they know, hours and days know too.
+/// Three hours and weeks are there for the time that a long window takes: whatever they know, hours and days know too.
 pub(crate) const TIERS: [Tier; 6] = [
     tier(60, 0, "floor_1m", HOUR),
     tier(300, 1, "floor_5m", HOUR),
     tier(HOUR, 2, "floor_1h", DAY),
-    tier(6 * HOUR, 4, "floor_6h", DAY),
+    tier(3 * HOUR, 4, "floor_3h", DAY),
     tier(DAY, 3, "floor_1d", DAY),
     tier(WEEK, 5, "floor_1w", WEEK),
 ];
@@ -66,7 +66,7 @@ pub struct Keep {
     pub minutes: Duration,
     /// Sums by five minutes.
     pub five_minutes: Duration,
-    /// Sums by the hour and by six hours.
+    /// Sums by the hour and by three hours.
     pub hours: Duration,
     /// Sums by the day, and by the week in whole weeks.
     pub days: Duration,
@@ -208,7 +208,7 @@ mod tests {
             (0, 60, "floor_1m"),
             (1, 300, "floor_5m"),
             (2, 3600, "floor_1h"),
-            (4, 21_600, "floor_6h"),
+            (4, 10_800, "floor_3h"),
             (3, 86_400, "floor_1d"),
             (5, 604_800, "floor_1w"),
         ];
@@ -243,10 +243,10 @@ mod tests {
         );
     }
 
-    /// As those of a file in which six hours and weeks began later than hours and days.
-    fn begun(six_hours: i64, weeks: i64) -> Floors {
+    /// As those of a file in which three hours and weeks began later than hours and days.
+    fn begun(three_hours: i64, weeks: i64) -> Floors {
         let mut floors = Floors::at(&Keep::default(), NOW);
-        for (tier, later) in [(HOURS + 1, six_hours), (DAYS + 1, weeks)] {
+        for (tier, later) in [(HOURS + 1, three_hours), (DAYS + 1, weeks)] {
             let begun = next(NOW + later, TIERS[tier].length);
             floors.tiers[tier] = floors.tiers[tier].max(begun);
         }
@@ -255,7 +255,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_six_hours_and_weeks_keep_hours_and_days_keep_too(now in 0..2 * NOW) {
+        fn what_three_hours_and_weeks_keep_hours_and_days_keep_too(now in 0..2 * NOW) {
             let floors = Floors::at(&Keep::default(), now);
             for (floor, tier) in floors.tiers.iter().zip(&TIERS) {
                 prop_assert_eq!(floor % tier.chunk, 0);
@@ -271,10 +271,10 @@ mod tests {
             from in (NOW - 40 * DAY) * 1000..NOW * 1000,
             length in 0_i64..40 * DAY * 1000,
             step in proptest::option::of(prop_oneof![1_i64..5000, (1_i64..50).prop_map(|days| days * DAY)]),
-            six_hours in -40 * DAY..2 * DAY,
+            three_hours in -40 * DAY..2 * DAY,
             weeks in -40 * DAY..8 * DAY,
         ) {
-            let floors = begun(six_hours, weeks);
+            let floors = begun(three_hours, weeks);
             let to = from + length;
             let segments = cover(from, to, step, &floors);
             let mut at = from;

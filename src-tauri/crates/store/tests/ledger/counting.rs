@@ -21,7 +21,7 @@ fn moment() -> impl Strategy<Value = i64> {
         3 => 0..2 * DAY,
         3 => 0..29 * DAY,
         1 => (0..600_i64).prop_map(|minutes| minutes * MINUTE),
-        1 => (0..116_i64).prop_map(|quarters| quarters * 6 * HOUR),
+        1 => (0..232_i64).prop_map(|eighths| eighths * 3 * HOUR),
         1 => (0..29_i64).prop_map(|days| days * DAY + 12 * HOUR),
         1 => (0..4_i64).prop_map(|weeks| weeks * 7 * DAY + 6 * DAY + 12 * HOUR),
     ]

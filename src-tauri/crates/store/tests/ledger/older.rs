@@ -12,13 +12,13 @@ use proptest::prelude::*;
 use crate::given::{self, Clock, DAY, HOUR, NOON, at, ingest};
 use crate::naive;
 
-/// Makes a file what it was before there were sums by six hours and by the week: these are all that came with them.
+/// Makes a file what it was before there were sums by three hours and by the week: these are all that came with them.
 fn without_weeks(path: &Path) {
     let connection = rusqlite::Connection::open(path).unwrap();
     connection
         .execute_batch(
             "DELETE FROM rollups WHERE series >= 32;
-             DELETE FROM meta WHERE key IN ('floor_6h', 'floor_1w');
+             DELETE FROM meta WHERE key IN ('floor_3h', 'floor_1w');
              PRAGMA user_version = 2;",
         )
         .unwrap();
@@ -52,7 +52,7 @@ fn buckets(path: &Path, series: i64) -> Vec<i64> {
 }
 
 #[test]
-fn six_hours_and_weeks_begin_behind_what_was_there_before_them() {
+fn three_hours_and_weeks_begin_behind_what_was_there_before_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     let clock = Clock::new();
@@ -75,12 +75,12 @@ fn six_hours_and_weeks_begin_behind_what_was_there_before_them() {
         ],
     );
     ledger.close();
-    assert_eq!(floor(&path, "floor_6h") * 1000, midnight - 2 * DAY);
+    assert_eq!(floor(&path, "floor_3h") * 1000, midnight - 2 * DAY);
     assert_eq!(floor(&path, "floor_1w") * 1000, midnight);
-    let quarter = |ms: i64| ms / (6 * HOUR);
+    let eighth = |ms: i64| ms / (3 * HOUR);
     assert_eq!(
         buckets(&path, 32),
-        [quarter(NOON - DAY), quarter(midnight + 6 * HOUR)]
+        [eighth(NOON - DAY), eighth(midnight + 6 * HOUR)]
     );
     assert_eq!(buckets(&path, 40), [midnight / (7 * DAY)]);
 }
@@ -92,7 +92,7 @@ fn a_new_file_has_them_from_the_first_call_on() {
     let ledger = open(&path, &Clock::new());
     ingest(&ledger, [given::call("old", NOON - 29 * DAY)]);
     ledger.close();
-    assert_eq!(buckets(&path, 32), [(NOON - 29 * DAY) / (6 * HOUR)]);
+    assert_eq!(buckets(&path, 32), [(NOON - 29 * DAY) / (3 * HOUR)]);
     assert_eq!(buckets(&path, 40), [(NOON - 29 * DAY) / (7 * DAY)]);
 }
 
@@ -107,7 +107,7 @@ struct Ask {
 fn moment(latest: i64) -> impl Strategy<Value = i64> {
     prop_oneof![
         3 => -20 * DAY..latest,
-        1 => (-80..latest / (6 * HOUR)).prop_map(|quarter| quarter * 6 * HOUR + 12 * HOUR),
+        1 => (-160..latest / (3 * HOUR)).prop_map(|eighth| eighth * 3 * HOUR),
     ]
     .prop_map(move |ms| NOON + ms.min(latest - 1))
 }
@@ -116,7 +116,7 @@ fn ask() -> impl Strategy<Value = Ask> {
     (
         (moment(21 * DAY), moment(21 * DAY)),
         proptest::option::of(proptest::sample::select(&[
-            60, 300, 3600, 7200, 21_600, 86_400, 604_800,
+            60, 300, 3600, 7200, 10_800, 21_600, 86_400, 604_800,
         ])),
         proptest::option::of(0_usize..6),
     )
