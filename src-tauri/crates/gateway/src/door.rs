@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Shared;
 use crate::body::Outgoing;
 use crate::endpoint::{Endpoint, What, is_ambiguous};
+use crate::quiet::Quiet;
 use crate::refusal::Refusal;
 use crate::{flow, gate, through};
 
@@ -79,10 +80,10 @@ pub(crate) async fn serve(
             front.clone(),
             closing.clone(),
         );
-        connections.spawn(Outlived::new(async move {
+        connections.spawn(Outlived::new(Quiet::new(async move {
             serving.await;
             drop(slot);
-        }));
+        })));
         while connections.try_join_next().is_some() {}
     }
     drop(listener);

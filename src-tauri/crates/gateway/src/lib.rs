@@ -42,6 +42,7 @@ mod keep;
 mod knocks;
 mod memory;
 mod models;
+mod quiet;
 mod refusal;
 mod relay;
 mod room;
