@@ -3,8 +3,8 @@
 use super::{BINS, Corrupt, DENSE, SPARSE, Sketch, bin_at, bin_of, centre, take_varint};
 use crate::percentile::rank;
 
-/// Room is made for so many bins at first: of values up to thirteen times as large as each other …
-const FIRST_ROOM: u16 = 128;
+/// Room is made for so many bins at first: of values up to a hundred and sixty times as large as each other …
+const FIRST_ROOM: u16 = 256;
 /// … and then for so many more.
 const ROOM: usize = 64;
 
@@ -36,10 +36,20 @@ impl Dense {
     pub fn merge(&mut self, other: &Self) {
         self.zeros = self.zeros.saturating_add(other.zeros);
         self.count = self.count.saturating_add(other.count);
-        for (bin, count) in (other.first..).zip(&other.counts) {
-            if *count > 0 {
-                self.put(bin, *count);
-            }
+        let is_some = |count: &u64| *count > 0;
+        let (Some(first), Some(last)) = (
+            other.counts.iter().position(is_some),
+            other.counts.iter().rposition(is_some),
+        ) else {
+            return;
+        };
+        self.make_room(other.first + first as u16);
+        self.make_room(other.first + last as u16);
+        let place = usize::from(other.first + first as u16 - self.first);
+        let ours = self.counts.get_mut(place..).unwrap_or_default();
+        let theirs = other.counts.get(first..=last).unwrap_or_default();
+        for (count, more) in ours.iter_mut().zip(theirs) {
+            *count = count.saturating_add(*more);
         }
     }
 
