@@ -74,11 +74,38 @@ base_url = "http://127.0.0.1:{}/v1"
 
 pub(crate) async fn run() {
     let stage = Stage::start().await;
-    let (direct, gateway) = (stage.upstream.port, stage.gateway);
-    tokio::task::spawn_blocking(move || latency(direct, gateway))
+    let dir = tempfile::tempdir().unwrap();
+    let nginx = Nginx::start(dir.path(), stage.upstream.port);
+    if nginx.is_none() {
+        println!("  NOT MEASURED beside nginx: it is missing (scripts/setup run bench)");
+    }
+    let ports = Ports {
+        direct: stage.upstream.port,
+        nginx: nginx.as_ref().map(|nginx| nginx.port),
+        gateway: stage.gateway,
+    };
+    tokio::task::spawn_blocking(move || latency(ports))
         .await
         .unwrap();
-    throughput(&stage).await;
+    #[cfg(target_os = "linux")]
+    {
+        let mut all = vec![stage.engine(), stage.upstream.child.id()];
+        all.extend(nginx.iter().flat_map(|nginx| tree(nginx.child.id())));
+        tokio::task::spawn_blocking(move || on_one_processor(ports, &all))
+            .await
+            .unwrap();
+    }
+    if let Some(nginx) = nginx {
+        throughput(&stage, &nginx, dir.path()).await;
+    }
+}
+
+/// Who listens where.
+#[derive(Clone, Copy)]
+struct Ports {
+    direct: u16,
+    nginx: Option<u16>,
+    gateway: u16,
 }
 
 fn us(time: Duration) -> String {
@@ -97,32 +124,58 @@ fn added(direct: &[Duration], through: &[Duration], q: f64) -> String {
     format!("{:.0} µs", added[place] * 1e6)
 }
 
-fn latency(direct: u16, gateway: u16) {
+/// How long requests in turn took: directly, through nginx, and through the gateway.
+struct Turns {
+    direct: Vec<Duration>,
+    nginx: Vec<Duration>,
+    gateway: Vec<Duration>,
+}
+
+fn turns(ports: Ports, stream: bool, rounds: usize) -> Turns {
+    // Nobody is asked for the model's name directly; the gateway knows whose it is by its prefix.
+    let plain = request(ports.direct, "gpt-4o", stream);
+    let routed = request(ports.gateway, "openai/gpt-4o", stream);
+    let mut straight = Connection::open(ports.direct);
+    let mut beside = ports.nginx.map(Connection::open);
+    let mut through = Connection::open(ports.gateway);
+    let mut turns = Turns {
+        direct: Vec::new(),
+        nginx: Vec::new(),
+        gateway: Vec::new(),
+    };
+    for round in 0..WARM + rounds {
+        let first = straight.ask(&plain, stream);
+        let second = through.ask(&routed, stream);
+        let third = beside.as_mut().map(|nginx| nginx.ask(&plain, stream));
+        if round >= WARM {
+            turns.direct.push(first);
+            turns.gateway.push(second);
+            turns.nginx.extend(third);
+        }
+    }
+    turns
+}
+
+fn latency(ports: Ports) {
     for (what, stream, rounds) in [
         ("whole answer", false, PAIRS),
         ("first token of a stream", true, STREAMS),
     ] {
-        // Nobody is asked for the model's name directly; the gateway knows whose it is by its prefix.
-        let plain = request(direct, "gpt-4o", stream);
-        let routed = request(gateway, "openai/gpt-4o", stream);
-        let mut straight = Connection::open(direct);
-        let mut through = Connection::open(gateway);
-        let (mut a, mut b) = (Vec::new(), Vec::new());
-        for round in 0..WARM + rounds {
-            let first = straight.ask(&plain, stream);
-            let second = through.ask(&routed, stream);
-            if round >= WARM {
-                a.push(first);
-                b.push(second);
-            }
-        }
-        let (half, most) = (added(&a, &b, 0.5), added(&a, &b, 0.99));
+        let mut turns = turns(ports, stream, rounds);
+        let direct = turns.direct.clone();
+        let (half, most) = (
+            added(&direct, &turns.gateway, 0.5),
+            added(&direct, &turns.gateway, 0.99),
+        );
         for (name, q) in [("median", 0.5), ("p99", 0.99)] {
-            baseline(&format!("{what}: direct, {name}"), us(quantile(&mut a, q)));
-            baseline(
-                &format!("{what}: through the gateway, {name}"),
-                us(quantile(&mut b, q)),
-            );
+            let told = us(quantile(&mut turns.direct, q));
+            baseline(&format!("{what}: direct, {name}"), told);
+            if !turns.nginx.is_empty() && !stream {
+                let told = added(&direct, &turns.nginx, q);
+                baseline(&format!("{what}: added by nginx, {name}"), told);
+            }
+            let told = us(quantile(&mut turns.gateway, q));
+            baseline(&format!("{what}: through the gateway, {name}"), told);
         }
         figure(
             &format!("{what}: added, median"),
@@ -131,6 +184,46 @@ fn latency(direct: u16, gateway: u16) {
         );
         figure(&format!("{what}: added, p99"), most, "≤ 1 ms");
     }
+}
+
+/// The same of whole answers, with all of these processes and us on one processor. That does not go to sleep between
+/// two steps: waking one that does is most of what is measured where there are several.
+#[cfg(target_os = "linux")]
+fn on_one_processor(ports: Ports, all: &[u32]) {
+    use rustix::thread::{CpuSet, sched_getaffinity};
+    let before = sched_getaffinity(None).unwrap();
+    let mut one = CpuSet::new();
+    one.set(
+        (0..CpuSet::MAX_CPU)
+            .find(|cpu| before.is_set(*cpu))
+            .unwrap(),
+    );
+    stay_on(all, &one);
+    let turns = turns(ports, false, PAIRS / 4);
+    stay_on(all, &before);
+    let what = "all on one processor: whole answer";
+    if !turns.nginx.is_empty() {
+        let told = added(&turns.direct, &turns.nginx, 0.5);
+        baseline(&format!("{what}: added by nginx, median"), told);
+    }
+    let told = added(&turns.direct, &turns.gateway, 0.5);
+    figure(&format!("{what}: added, median"), told, "≤ 150 µs");
+}
+
+/// Puts these processes and this thread on these processors.
+#[cfg(target_os = "linux")]
+fn stay_on(pids: &[u32], processors: &rustix::thread::CpuSet) {
+    use rustix::thread::{Pid, sched_setaffinity};
+    let threads = pids
+        .iter()
+        .filter_map(|pid| std::fs::read_dir(format!("/proc/{pid}/task")).ok())
+        .flat_map(Iterator::flatten)
+        .filter_map(|thread| thread.file_name().to_str()?.parse().ok());
+    for thread in threads {
+        // One that has ended meanwhile needs no place.
+        let _ = sched_setaffinity(Pid::from_raw(thread), processors);
+    }
+    sched_setaffinity(None, processors).unwrap();
 }
 
 /// A load by wrk: how many requests were answered, and how many a second.
@@ -235,15 +328,10 @@ fn middle(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-async fn throughput(stage: &Stage) {
-    let dir = tempfile::tempdir().unwrap();
-    let Some(nginx) = Nginx::start(dir.path(), stage.upstream.port) else {
-        println!("  NOT MEASURED: nginx is missing (scripts/setup run bench)");
-        return;
-    };
+async fn throughput(stage: &Stage, nginx: &Nginx, dir: &Path) {
     let (direct, gateway, proxy) = (stage.upstream.port, stage.gateway, nginx.port);
     let (engine, master) = (stage.engine(), nginx.child.id());
-    let at = dir.path().to_owned();
+    let at = dir.to_owned();
     let measured = tokio::task::spawn_blocking(move || {
         let mut all: [Vec<(f64, f64)>; 3] = Default::default();
         load(&at, gateway, "openai/gpt-4o", Duration::from_secs(2));

@@ -24,7 +24,7 @@ const LAST: &str = "data: {\"id\":\"chatcmpl-9f3a\",\"object\":\"chat.completion
 const PIECES: usize = 18;
 
 pub(crate) struct Upstream {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) port: u16,
 }
 

@@ -11,6 +11,9 @@
 //! read in passing ([`relay`]). What is to be kept, for the next who asks the same or for a person ([`keep`]), is
 //! taken along ([`tap`]). Everything else is passed on unchanged ([`through`]).
 //!
+//! A request is one task from end to end: the caller's connection drives the provider's ([`upstream`]), and what its
+//! parts say to each other wakes nobody else ([`quiet`]).
+//!
 //! # Invariants
 //!
 //! - **Every request to a model is written down once,** however it ends: its [`flight`] sees to that.
