@@ -71,11 +71,32 @@ pub(crate) struct NoAddress;
 /// What a provider is shown.
 pub(crate) enum ProviderKey {
     /// Its own key.
-    Own(String),
+    Own(OwnKey),
     /// What the caller sent.
     Callers,
     /// Its key could not be read, for this reason.
     Unreadable(String),
+}
+
+/// A provider's own key, as headers say it.
+pub(crate) struct OwnKey {
+    pub(crate) plain: HeaderValue,
+    pub(crate) bearer: HeaderValue,
+}
+
+impl OwnKey {
+    /// `None`: no header can hold it.
+    fn of(secret: &str) -> Option<Self> {
+        let sensitive = |text: &str| {
+            let mut value = HeaderValue::from_str(text).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        };
+        Some(Self {
+            plain: sensitive(secret)?,
+            bearer: sensitive(&format!("Bearer {secret}"))?,
+        })
+    }
 }
 
 impl std::fmt::Debug for ProviderKey {
@@ -226,8 +247,13 @@ impl InForce {
         for provider in &spec.providers {
             let key = match &provider.api_key {
                 None => ProviderKey::Callers,
-                Some(place) => match secrets.read(place).await {
-                    Ok(secret) => ProviderKey::Own(secret),
+                Some(place) => match secrets.read(place).await.and_then(|secret| {
+                    OwnKey::of(&secret).ok_or_else(|| {
+                        "its api_key holds what no header can, such as a line break; write it anew"
+                            .to_owned()
+                    })
+                }) {
+                    Ok(own) => ProviderKey::Own(own),
                     Err(why) => {
                         trouble.push(format!("`{}` cannot be asked: {why}", provider.name));
                         ProviderKey::Unreadable(why)

@@ -528,3 +528,21 @@ async fn large_and_strange_answers_pass_within_bounds() {
     );
     rig.call().await;
 }
+
+#[tokio::test]
+async fn a_key_that_no_header_can_hold_is_named_and_not_left_out() {
+    let doubles = Doubles::start().await;
+    let mut providers = doubles.providers();
+    providers[0].api_key = Some(SecretPlace::Env("A\nLINE".to_owned()));
+    let name = providers[0].name.clone();
+    let rig = Rig::new(spec(providers, Vec::new())).await;
+    let answer = rig
+        .post("/v1/chat/completions", &chat(&format!("{name}/gpt-4o")))
+        .await;
+    assert_eq!(answer.status(), 503);
+    let body: Value = answer.json().await.unwrap();
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("no header can"), "{message}");
+    let call = rig.call().await;
+    assert_eq!((call.attempts, call.outcome), (0, Outcome::Error));
+}

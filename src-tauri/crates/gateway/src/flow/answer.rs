@@ -156,7 +156,11 @@ pub(super) const CALL_ID: HeaderName = HeaderName::from_static("x-cockpit-call-i
 
 /// Says how many requests went upstream, and whose answer it is.
 pub(super) fn name_target(headers: &mut HeaderMap, call: &Call) {
-    headers.insert(ATTEMPTS, HeaderValue::from(call.attempts));
+    let attempts = match call.attempts {
+        1 => HeaderValue::from_static("1"),
+        more => HeaderValue::from(more),
+    };
+    headers.insert(ATTEMPTS, attempts);
     if call.attempts > 0 || call.cache_hit {
         put(headers, TARGET, &call.target);
     }

@@ -2,7 +2,7 @@
 
 mod lanes;
 
-use hyper::header::{self, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{self, AUTHORIZATION, HeaderMap, HeaderName};
 use hyper::{Method, Request, Response, Uri};
 
 use crate::body::Sending;
@@ -106,14 +106,10 @@ fn authorize(provider: &Provider, headers: &mut HeaderMap, ours: bool, dialect: 
                 | Dialect::OpenAiResponses
         )
     );
-    let (name, text) = if provider.spec.kind == ProviderKind::Anthropic && !compatible {
-        (X_API_KEY, own.clone())
+    if provider.spec.kind == ProviderKind::Anthropic && !compatible {
+        headers.insert(X_API_KEY, own.plain.clone());
     } else {
-        (AUTHORIZATION, format!("Bearer {own}"))
-    };
-    if let Ok(mut value) = HeaderValue::try_from(text) {
-        value.set_sensitive(true);
-        headers.insert(name, value);
+        headers.insert(AUTHORIZATION, own.bearer.clone());
     }
 }
 
