@@ -1,11 +1,14 @@
 //! What every request passes on its way in, and every answer on its way out.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use cockpit_model::{Code, Problem};
+use http_body_util::BodyExt as _;
 
 use crate::door::Door;
 use crate::refusal::Refusal;
@@ -15,6 +18,10 @@ use crate::router::{App, EVENTS, EXCHANGE};
 pub(crate) const MAX_BODY: usize = 1024 * 1024;
 /// The largest body of reported events, in bytes; unpacked it may be no larger.
 pub(crate) const MAX_EVENTS: usize = 8 * 1024 * 1024;
+/// Up to which size a body that is refused for its size is let through to its end, unread.
+const LET_FINISH: u64 = 64 * 1024 * 1024;
+/// How long that may take.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest path with its query, in bytes.
 const MAX_TARGET: usize = 4096;
 
@@ -32,9 +39,30 @@ const DATA_POLICY: HeaderValue = HeaderValue::from_static(
 pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -> Response {
     let response = match screen(&app, &request) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => {
+            let response = refusal.into_response();
+            let too_large = response.status() == StatusCode::PAYLOAD_TOO_LARGE;
+            if too_large && declared(&request).is_some_and(|bytes| bytes <= LET_FINISH) {
+                let_finish(request.into_body()).await;
+            }
+            response
+        }
     };
     seal(response)
+}
+
+/// Most write all they have before they read an answer: were it refused at once, they would hear of a broken
+/// connection alone.
+async fn let_finish(mut body: Body) {
+    let finished = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Whoever is slow has not read our answer yet, and may never.
+    let _ = tokio::time::timeout(FINISH_TIMEOUT, finished).await;
+}
+
+/// The size that the head of a request tells.
+fn declared(request: &Request<Body>) -> Option<u64> {
+    let told = request.headers().get(header::CONTENT_LENGTH)?;
+    told.to_str().ok()?.parse().ok()
 }
 
 fn screen(app: &App, request: &Request<Body>) -> Result<(), Refusal> {
@@ -61,17 +89,12 @@ fn screen(app: &App, request: &Request<Body>) -> Result<(), Refusal> {
         .remedy("open the UI with `studio-cockpit open`, or send `Authorization: Bearer` with the content of the file `token` in the data folder")
         .into());
     }
-    let declared = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse::<u64>().ok());
     let most = if request.uri().path() == EVENTS {
         MAX_EVENTS
     } else {
         MAX_BODY
     };
-    if declared.is_some_and(|bytes| bytes > most as u64) {
+    if declared(request).is_some_and(|bytes| bytes > most as u64) {
         return Err(too_large()
             .detail(format!("at most {most} bytes are taken"))
             .into());

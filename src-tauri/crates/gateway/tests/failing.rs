@@ -546,3 +546,15 @@ async fn a_key_that_no_header_can_hold_is_named_and_not_left_out() {
     let call = rig.call().await;
     assert_eq!((call.attempts, call.outcome), (0, Outcome::Error));
 }
+
+#[tokio::test]
+async fn whoever_sends_too_much_hears_it() {
+    let doubles = Doubles::start().await;
+    let rig = Rig::new(spec(doubles.providers(), Vec::new())).await;
+    let url = rig.url("/v1/chat/completions");
+    // Far more than what the kernel holds for a reader that has turned away.
+    let sending = client().post(url).body(vec![b' '; 96 << 20]).send();
+    let answer = sending.await.unwrap();
+    assert_eq!(answer.status(), 413);
+    assert_eq!(code(answer).await, "caller_too_large");
+}

@@ -47,6 +47,7 @@ pub(crate) async fn read(body: Incoming, mut share: Share) -> Result<Bytes, Refu
                 continue;
             };
             if all.len() + data.len() > LARGEST_REQUEST {
+                let_finish(&mut body).await;
                 return Err(too_large());
             }
             if !share.grow(data.len()) {
@@ -73,6 +74,18 @@ pub(crate) async fn read(body: Incoming, mut share: Share) -> Result<Bytes, Refu
             ),
         ))
     })
+}
+
+/// Most write all they have before they read an answer: were it refused at once, they would hear of a broken
+/// connection alone. As much again is let through, unread.
+async fn let_finish(body: &mut Incoming) {
+    let mut left = LARGEST_REQUEST;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            break;
+        }
+    }
 }
 
 /// Why an answer could not be read.
