@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Refusal, plain, preflight, success};
@@ -31,6 +32,10 @@ const MOST_CONNECTIONS: usize = 128;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the rest of one that is too large may take.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an exporter may take nothing of an answer that is there.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of bodies that are held at once: further ones wait before they are read.
 const ROOM: usize = 256 << 20;
 /// What the room is counted in, in bytes.
@@ -225,7 +230,10 @@ async fn connection(door: Door, stream: TcpStream, peer: IpAddr, closing: Cancel
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(LARGEST_HEAD);
-    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
+    // An exporter that stops reading holds a place: hyper itself would wait without end.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let mut serving = pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = closing.cancelled() => {
@@ -238,11 +246,15 @@ async fn connection(door: Door, stream: TcpStream, peer: IpAddr, closing: Cancel
     }
 }
 
-async fn whole(body: Incoming) -> Result<Bytes, Refusal> {
-    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MOST_BYTES).collect()).await;
+async fn whole(mut body: Incoming) -> Result<Bytes, Refusal> {
+    let reading = Limited::new(&mut body, MOST_BYTES).collect();
+    let read = tokio::time::timeout(BODY_TIMEOUT, reading).await;
     match read {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let_finish(body).await;
+            Err(too_large())
+        }
         Ok(Err(error)) => Err(Refusal::new(
             StatusCode::BAD_REQUEST,
             format!("the body could not be read: {error}"),
@@ -255,6 +267,15 @@ async fn whole(body: Incoming) -> Result<Bytes, Refusal> {
             ),
         )),
     }
+}
+
+/// Exporters write all they have before they read an answer: were they refused at once, they would hear of a broken
+/// connection, and send the same again. As much again is let through, unread.
+async fn let_finish(body: Incoming) {
+    let mut rest = Limited::new(body, MOST_BYTES);
+    let finished = async { while let Some(Ok(_)) = rest.frame().await {} };
+    // Whoever is slow has not read our answer yet, and may never.
+    let _ = tokio::time::timeout(FINISH_TIMEOUT, finished).await;
 }
 
 fn too_large() -> Refusal {
