@@ -109,18 +109,18 @@ impl Lanes {
         loop {
             let kept = self.take(&origin);
             let was_kept = kept.is_some();
-            let mut lane = match kept {
+            let lane = match kept {
                 Some(lane) => lane,
                 // Rarely on the way of a request, and large.
                 None => Box::pin(self.connect(&origin)).await?,
             };
             match lane.ask(request).await {
-                Ok((response, is_open)) => {
+                Ok((response, lane)) => {
                     let home = Home {
                         unused: Arc::clone(&self.unused),
                         origin,
                     };
-                    let way = is_open.then_some((lane, home));
+                    let way = lane.map(|lane| (lane, home));
                     return Ok(response.map(|incoming| Coming { incoming, way }));
                 }
                 Err((_, Some(not_sent))) if was_kept => request = not_sent,
@@ -161,22 +161,29 @@ impl Lanes {
     }
 }
 
-/// What came of asking: the answer, and whether the connection is still open; or why there is none, and the request, if
-/// it was not sent.
-type Asked = Result<(Response<Incoming>, bool), (hyper::Error, Option<Request<Sending>>)>;
+/// What came of asking: the answer, and what it comes over as long as that is open; or why there is none, and the
+/// request, if it was not sent.
+type Asked = Result<(Response<Incoming>, Option<Lane>), (hyper::Error, Option<Request<Sending>>)>;
 
 impl Lane {
-    async fn ask(&mut self, request: Request<Sending>) -> Asked {
-        let mut answer = pin!(self.sender.try_send_request(request));
-        let mut is_open = true;
-        let answer = std::future::poll_fn(|context| {
-            if is_open {
-                is_open = self.connection.poll_unpin(context).is_pending();
+    async fn ask(self, request: Request<Sending>) -> Asked {
+        let mut sender = self.sender;
+        let mut connection = Some(self.connection);
+        let mut answer = pin!(sender.try_send_request(request));
+        let answered = std::future::poll_fn(|context| {
+            // One that has ended is let go of: only then does what it has not sent come back.
+            if let Some(open) = &mut connection
+                && open.poll_unpin(context).is_ready()
+            {
+                connection = None;
             }
             answer.as_mut().poll(context)
         });
-        match answer.await {
-            Ok(response) => Ok((response, is_open)),
+        match answered.await {
+            Ok(response) => {
+                let lane = connection.map(|connection| Self { sender, connection });
+                Ok((response, lane))
+            }
             Err(mut error) => {
                 let request = error.take_message();
                 Err((error.into_error(), request))

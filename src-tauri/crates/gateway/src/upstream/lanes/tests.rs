@@ -4,6 +4,7 @@ use http_body_util::BodyExt as _;
 use hyper::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
@@ -16,11 +17,12 @@ enum Seen {
 }
 
 /// A provider that answers with these bytes, as often as it is asked over one connection and no oftener: then it
-/// closes that.
-async fn provider(
+/// closes that, and earlier when it is told to.
+async fn provider_that_ends(
     answer: &'static str,
     answers: usize,
     reads_more: bool,
+    end: Arc<Notify>,
 ) -> (Origin, UnboundedReceiver<Seen>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let authority = listener.local_addr().unwrap().to_string();
@@ -28,12 +30,16 @@ async fn provider(
     tokio::spawn(async move {
         for connection in 1.. {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let saw = saw.clone();
+            let (saw, end) = (saw.clone(), Arc::clone(&end));
             tokio::spawn(async move {
                 let mut answered = 0;
                 let (mut head, mut byte) = (Vec::new(), [0]);
                 while answered < answers || reads_more {
-                    if stream.read(&mut byte).await.unwrap_or(0) == 0 {
+                    let read = tokio::select! {
+                        read = stream.read(&mut byte) => read.unwrap_or(0),
+                        () = end.notified() => 0,
+                    };
+                    if read == 0 {
                         break;
                     }
                     head.push(byte[0]);
@@ -57,6 +63,15 @@ async fn provider(
         authority: authority.parse().unwrap(),
     };
     (origin, seen)
+}
+
+/// One that is not told.
+async fn provider(
+    answer: &'static str,
+    answers: usize,
+    reads_more: bool,
+) -> (Origin, UnboundedReceiver<Seen>) {
+    provider_that_ends(answer, answers, reads_more, Arc::default()).await
 }
 
 fn request() -> Request<Sending> {
@@ -131,6 +146,7 @@ async fn an_answer_that_nobody_wants_to_the_end_is_cut() {
 
 #[tokio::test]
 async fn one_that_was_closed_meanwhile_is_passed_over() {
+    // At once after the answer …
     let (origin, mut seen) = provider(LENGTH, 1, false).await;
     let lanes = Lanes::new().unwrap();
     for connection in 1..4 {
@@ -138,6 +154,19 @@ async fn one_that_was_closed_meanwhile_is_passed_over() {
         coming.into_body().collect().await.unwrap();
         assert_eq!(seen.recv().await, Some(Seen::Request(connection)));
         assert_eq!(seen.recv().await, Some(Seen::Closed(connection)));
+    }
+    // … and later, whether the reactor has heard of it or not: after a few turns it has.
+    let end = Arc::<Notify>::default();
+    let (origin, mut seen) = provider_that_ends(LENGTH, usize::MAX, false, Arc::clone(&end)).await;
+    for connection in 1..9 {
+        let coming = lanes.ask(origin.clone(), request()).await.unwrap();
+        coming.into_body().collect().await.unwrap();
+        assert_eq!(seen.recv().await, Some(Seen::Request(connection)));
+        end.notify_one();
+        assert_eq!(seen.recv().await, Some(Seen::Closed(connection)));
+        for _ in 0..connection {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
