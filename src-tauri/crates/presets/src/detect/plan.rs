@@ -114,10 +114,10 @@ fn unique(candidate: &Candidate, names: &mut BTreeSet<String>) -> String {
         .take(40)
         .collect();
     let safe = safe.trim_matches(['-', '_']);
-    let base = if safe.is_empty() {
-        candidate.kind.as_str()
-    } else {
-        safe
+    // A folder may be called what no service may: nothing, or like a secret (`SK Telecom app` would be `sk-telecom-app`).
+    let base = match cockpit_config::check_name(safe) {
+        Ok(()) => safe,
+        Err(_) => candidate.kind.as_str(),
     };
     let mut name = base.to_owned();
     let mut number = 2;
@@ -227,6 +227,17 @@ mod tests {
     #[test]
     fn an_empty_machine_is_a_valid_file() {
         assert!(accepted(&plan_toml(&[])).services.is_empty());
+    }
+
+    #[test]
+    fn a_name_that_no_service_may_have_is_not_taken_over() {
+        let found = settle(vec![
+            candidate("SK Telecom app", Kind::Node, None),
+            candidate("???", Kind::Node, None),
+        ]);
+        let names: Vec<_> = found.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["node", "node-2"]);
+        accepted(&plan_toml(&found));
     }
 
     proptest! {
