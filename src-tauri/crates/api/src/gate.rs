@@ -1,14 +1,12 @@
 //! What every request passes on its way in, and every answer on its way out.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use cockpit_door::let_finish;
 use cockpit_model::{Code, Problem};
-use http_body_util::BodyExt as _;
 
 use crate::door::Door;
 use crate::refusal::Refusal;
@@ -19,9 +17,7 @@ pub(crate) const MAX_BODY: usize = 1024 * 1024;
 /// The largest body of reported events, in bytes; unpacked it may be no larger.
 pub(crate) const MAX_EVENTS: usize = 8 * 1024 * 1024;
 /// Up to which size a body that is refused for its size is let through to its end, unread.
-const LET_FINISH: u64 = 64 * 1024 * 1024;
-/// How long that may take.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+const LET_FINISH: usize = 64 * 1024 * 1024;
 /// The longest path with its query, in bytes.
 const MAX_TARGET: usize = 4096;
 
@@ -42,21 +38,13 @@ pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -
         Err(refusal) => {
             let response = refusal.into_response();
             let too_large = response.status() == StatusCode::PAYLOAD_TOO_LARGE;
-            if too_large && declared(&request).is_some_and(|bytes| bytes <= LET_FINISH) {
-                let_finish(request.into_body()).await;
+            if too_large {
+                let_finish(request.into_body(), LET_FINISH).await;
             }
             response
         }
     };
     seal(response)
-}
-
-/// Most write all they have before they read an answer: were it refused at once, they would hear of a broken
-/// connection alone.
-async fn let_finish(mut body: Body) {
-    let finished = async { while let Some(Ok(_)) = body.frame().await {} };
-    // Whoever is slow has not read our answer yet, and may never.
-    let _ = tokio::time::timeout(FINISH_TIMEOUT, finished).await;
 }
 
 /// The size that the head of a request tells.

@@ -1,135 +1,45 @@
-//! The listener: connections, heads, and to whom a request goes.
+//! The gateway's door: who is let in, and to whom a request goes.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cockpit_panics::Outlived;
+use cockpit_door::Bounds;
 use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
     HeaderMap, HeaderValue, ORIGIN, VARY,
 };
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
 use tokio::time::Instant;
-use tokio_io_timeout::TimeoutStream;
-use tokio_util::sync::CancellationToken;
 
 use crate::Shared;
 use crate::body::Outgoing;
 use crate::endpoint::{Endpoint, What, is_ambiguous};
-use crate::quiet::Quiet;
 use crate::refusal::Refusal;
 use crate::{flow, gate, through};
 
-/// Connections held at once; further ones wait in the listener's backlog.
-const MOST_CONNECTIONS: usize = 2048;
-/// How long a request's head may take, also between two requests of one connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long a caller may take nothing of an answer that is there.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The largest head: request line and headers.
-const LARGEST_HEAD: usize = 64 << 10;
-/// How long answers under way may take once the engine stops.
-const LAST_ANSWERS: Duration = Duration::from_secs(10);
+const BOUNDS: Bounds = Bounds {
+    door: "the gateway",
+    connections: 2048,
+    head: 64 << 10,
+    head_timeout: Duration::from_secs(75),
+    last_answers: Duration::from_secs(10),
+};
 
-/// Takes connections until `stop` resolves; answers under way are finished, within bounds. `front`: the service
-/// whose address this is.
+/// Takes connections until `stop` resolves; answers under way are finished, within bounds, and each call is written
+/// down by then: whoever waits for this may close the ledger. `front`: the service whose address this is.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     listener: TcpListener,
     front: Option<Arc<str>>,
     stop: impl Future<Output = ()> + Send,
 ) {
-    let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let closing = CancellationToken::new();
-    let mut connections = JoinSet::new();
-    let mut stop = pin!(stop);
-    loop {
-        let slot = tokio::select! {
-            slot = Arc::clone(&slots).acquire_owned() => slot,
-            () = &mut stop => break,
-        };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = &mut stop => break,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of file descriptors, as a rule: some will be given back.
-                tracing::warn!(%error, "the gateway cannot take a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let serving = connection(
-            Arc::clone(&shared),
-            stream,
-            peer.ip(),
-            front.clone(),
-            closing.clone(),
-        );
-        connections.spawn(Outlived::new(Quiet::new(async move {
-            serving.await;
-            drop(slot);
-        })));
-        while connections.try_join_next().is_some() {}
-    }
-    drop(listener);
-    closing.cancel();
-    let finished = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(LAST_ANSWERS, finished).await.is_err() {
-        // Each call is written down as its connection goes: whoever waits for us may close the ledger then.
-        connections.shutdown().await;
-        tracing::info!("answers that were still being written were cut");
-    }
-}
-
-async fn connection(
-    shared: Arc<Shared>,
-    stream: TcpStream,
-    peer: IpAddr,
-    front: Option<Arc<str>>,
-    closing: CancellationToken,
-) {
-    // A piece of an answer must not wait for the acknowledgement of the one before.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot turn off delayed sending");
-    }
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (shared, front) = (Arc::clone(&shared), front.clone());
-        async move { Ok::<_, Infallible>(answer(shared, peer, front, request).await) }
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(LARGEST_HEAD);
-    // A caller that stops reading holds a place at a provider: hyper itself would wait without end.
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    let mut serving = pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
-    let ended = tokio::select! {
-        biased;
-        ended = serving.as_mut() => ended,
-        () = closing.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection to the gateway ended badly");
-    }
+    let answer = move |peer, request| answer(Arc::clone(&shared), peer, front.clone(), request);
+    cockpit_door::serve(listener, BOUNDS, stop, answer).await;
 }
 
 async fn answer(

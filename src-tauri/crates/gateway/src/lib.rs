@@ -45,7 +45,6 @@ mod keep;
 mod knocks;
 mod memory;
 mod models;
-mod quiet;
 mod refusal;
 mod relay;
 mod room;

@@ -1,51 +1,38 @@
-//! OTLP's listener: connections, bodies, and to what they go.
+//! OTLP's door: who is let in, bodies, and to what they go.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cockpit_panics::Outlived;
+use cockpit_door::{Bounds, let_finish};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::task::JoinSet;
-use tokio_io_timeout::TimeoutStream;
-use tokio_util::sync::CancellationToken;
 
 use super::answer::{Refusal, plain, preflight, success};
 use super::intake::{MOST_BYTES, Trouble};
 use super::{Encoding, Intake, Rules, Signal};
 
-/// Connections held at once; further ones wait in the listener's backlog.
-const MOST_CONNECTIONS: usize = 128;
-/// How long a request's head may take, also between two requests of one connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+const BOUNDS: Bounds = Bounds {
+    door: "OTLP",
+    connections: 128,
+    head: 32 << 10,
+    head_timeout: Duration::from_secs(75),
+    last_answers: Duration::from_secs(5),
+};
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the rest of one that is too large may take.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an exporter may take nothing of an answer that is there.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of bodies that are held at once: further ones wait before they are read.
 const ROOM: usize = 256 << 20;
 /// What the room is counted in, in bytes.
 const UNIT: usize = 1 << 10;
-/// The largest head: request line and headers.
-const LARGEST_HEAD: usize = 32 << 10;
-/// How long answers under way may take once the door closes.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
-/// The listener.
+/// See the module. Cheap to clone.
 #[derive(Clone)]
 pub struct Door {
     intake: Arc<Intake>,
@@ -65,41 +52,8 @@ impl Door {
 
     /// Takes connections until `stop` resolves; requests under way are answered, within bounds.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send) {
-        let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-        let closing = CancellationToken::new();
-        let mut connections = JoinSet::new();
-        let mut stop = pin!(stop);
-        loop {
-            let slot = tokio::select! {
-                slot = Arc::clone(&slots).acquire_owned() => slot,
-                () = &mut stop => break,
-            };
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = &mut stop => break,
-            };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of file descriptors, as a rule: some will be given back.
-                    tracing::warn!(%error, "OTLP's listener cannot take a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
-            let serving = connection(self.clone(), stream, peer.ip(), closing.clone());
-            connections.spawn(Outlived::new(async move {
-                serving.await;
-                drop(slot);
-            }));
-            while connections.try_join_next().is_some() {}
-        }
-        drop(listener);
-        closing.cancel();
-        let finished = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(LAST_ANSWERS, finished).await.is_err() {
-            tracing::debug!("some exporters were cut off while the door closed");
-        }
+        let answer = move |peer, request| self.clone().answer(peer, request);
+        cockpit_door::serve(listener, BOUNDS, stop, answer).await;
     }
 
     async fn answer(self, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -218,41 +172,13 @@ impl Door {
     }
 }
 
-async fn connection(door: Door, stream: TcpStream, peer: IpAddr, closing: CancellationToken) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot turn off delayed sending");
-    }
-    let service = service_fn(move |request: Request<Incoming>| {
-        let door = door.clone();
-        async move { Ok::<_, Infallible>(door.answer(peer, request).await) }
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(LARGEST_HEAD);
-    // An exporter that stops reading holds a place: hyper itself would wait without end.
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    let mut serving = pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = closing.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an exporter's connection ended badly");
-    }
-}
-
 async fn whole(mut body: Incoming) -> Result<Bytes, Refusal> {
     let reading = Limited::new(&mut body, MOST_BYTES).collect();
     let read = tokio::time::timeout(BODY_TIMEOUT, reading).await;
     match read {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let_finish(body).await;
+            let_finish(body, MOST_BYTES).await;
             Err(too_large())
         }
         Ok(Err(error)) => Err(Refusal::new(
@@ -267,15 +193,6 @@ async fn whole(mut body: Incoming) -> Result<Bytes, Refusal> {
             ),
         )),
     }
-}
-
-/// Exporters write all they have before they read an answer: were they refused at once, they would hear of a broken
-/// connection, and send the same again. As much again is let through, unread.
-async fn let_finish(body: Incoming) {
-    let mut rest = Limited::new(body, MOST_BYTES);
-    let finished = async { while let Some(Ok(_)) = rest.frame().await {} };
-    // Whoever is slow has not read our answer yet, and may never.
-    let _ = tokio::time::timeout(FINISH_TIMEOUT, finished).await;
 }
 
 fn too_large() -> Refusal {

@@ -1,6 +1,6 @@
 //! A task whose parts wake each other.
 //!
-//! On a connection the caller's side, ours and the provider's are parts of one task, and hand each other what comes
+//! On a connection the caller's side, ours and, in the gateway, the provider's are parts of one task, and hand each other what comes
 //! through channels that wake whoever waits. To the runtime each of those is a task that wakes itself: it is put at
 //! the end of the queue, and another worker is woken to take it from there. Here such a wake is answered on the spot,
 //! by polling again; only what comes from outside, when nobody polls, goes to the runtime.
