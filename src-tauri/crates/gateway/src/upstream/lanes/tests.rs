@@ -214,3 +214,31 @@ async fn what_is_not_used_is_let_go() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn no_more_are_kept_than_there_is_use_for() {
+    let (origin, mut seen) = provider(LENGTH, usize::MAX, false).await;
+    let lanes = Lanes::new().unwrap();
+    let mut answers = Vec::new();
+    for connection in 1..=IDLE_FOR_EACH + 2 {
+        // The others are in use.
+        answers.push(lanes.ask(origin.clone(), request()).await.unwrap());
+        assert_eq!(seen.recv().await, Some(Seen::Request(connection)));
+    }
+    for answer in answers {
+        answer.into_body().collect().await.unwrap();
+    }
+    // The first to be given back are kept, and the rest is closed.
+    for connection in [IDLE_FOR_EACH + 1, IDLE_FOR_EACH + 2] {
+        let closed = tokio::time::timeout(Duration::from_secs(30), seen.recv()).await;
+        assert_eq!(closed, Ok(Some(Seen::Closed(connection))));
+    }
+    let kept: usize = lanes
+        .unused
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(_, one)| one.len())
+        .sum();
+    assert_eq!(kept, IDLE_FOR_EACH);
+}
