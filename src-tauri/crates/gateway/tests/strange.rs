@@ -10,6 +10,7 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -422,4 +423,111 @@ async fn what_nobody_asked_for_is_not_seen() {
     let answer = rig.post("/v1/chat/completions", &asking).await;
     let text = answer.text().await.unwrap();
     assert!(text.contains("\"usage\":null") && text.contains("prompt_tokens"));
+}
+
+/// A provider that answers as soon as it has the head of an upload, with so many bytes that tell over which of its
+/// connections; it reads the rest, or not.
+async fn hasty(size: usize, reads_on: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for connection in b'X'.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let said = format!("HTTP/1.1 413 No\r\ncontent-length: {size}\r\n\r\n");
+                stream.write_all(said.as_bytes()).await.unwrap();
+                stream.write_all(&vec![connection; size]).await.unwrap();
+                if !reads_on {
+                    std::future::pending::<()>().await;
+                }
+                let mut read = Vec::new();
+                while !read.ends_with(b"\r\n0\r\n\r\n") {
+                    read.drain(..read.len().saturating_sub(7));
+                    if stream.read_buf(&mut read).await.unwrap_or(0) == 0 {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+async fn rig_with(address: SocketAddr) -> Rig {
+    let base_url = format!("http://{address}/v1");
+    let one = provider("openai", ProviderKind::OpenAi, base_url);
+    Rig::new(spec(vec![one], Vec::new())).await
+}
+
+/// Uploads while it reads the answer, which is to be so many times this byte. Once that is there it `ends` its upload;
+/// or it leaves off in the middle of it.
+async fn upload(stream: &mut TcpStream, size: usize, says: u8, ends: bool) {
+    let framing = if ends {
+        "transfer-encoding: chunked"
+    } else {
+        "content-length: 1099511627776"
+    };
+    let head = format!(
+        "POST /v1/files HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/octet-stream\r\n{framing}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (mut answers, mut uploads) = stream.split();
+    let answered = Cell::new(false);
+    let reading = async {
+        let (mut had, mut piece) = (0, vec![0; 1 << 16]);
+        while had < size {
+            let read = answers.read(&mut piece).await.unwrap_or(0);
+            assert!(read > 0, "cut after {had} of {size} bytes");
+            had += piece[..read].iter().filter(|byte| **byte == says).count();
+        }
+        answered.set(true);
+    };
+    let piece = format!("10000\r\n{}\r\n", "-".repeat(1 << 16));
+    let uploading = async {
+        while !answered.get() {
+            uploads.write_all(piece.as_bytes()).await.unwrap();
+        }
+        uploads.write_all(b"0\r\n\r\n").await.unwrap();
+    };
+    if ends {
+        tokio::join!(reading, uploading);
+    } else {
+        tokio::select! {
+            () = reading => {}
+            () = uploading => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_before_the_end_of_an_upload_is_had_whole() {
+    // More than the sockets on the way hold.
+    let size = 16 << 20;
+    let rig = rig_with(hasty(size, true).await).await;
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    // Neither end has heard of anything that would keep the caller from asking again over its connection.
+    for connection in b'X'..=b'Z' {
+        upload(&mut stream, size, connection, true).await;
+    }
+    // Nor is anybody in the way of others who does not read what nobody needs.
+    let rig = rig_with(hasty(1000, false).await).await;
+    for connection in b'X'..=b'Z' {
+        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        upload(&mut stream, 1000, connection, false).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_without_end_ends_soon_after_its_answer() {
+    let rig = rig_with(hasty(1000, true).await).await;
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    upload(&mut stream, 1000, b'X', false).await;
+    let goes_on = async { while stream.write_all(&[b'-'; 1 << 16]).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, goes_on)
+        .await
+        .expect("it is let go of");
 }

@@ -22,6 +22,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
@@ -29,6 +30,8 @@ use crate::body::Sending;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long the rest of an upload may take whose answer is there.
+const FINISH: Duration = Duration::from_secs(5);
 /// How long an unused one is kept.
 const IDLE: Duration = Duration::from_secs(90);
 /// How many unused ones are kept for a provider.
@@ -207,10 +210,32 @@ struct Home {
 impl Home {
     fn take_back(self, mut lane: Lane) {
         // It notices that it is done when it is driven next.
-        if !(lane.sender.is_ready() || lane.is_open() && lane.sender.is_ready()) {
-            // Closed, or still sending what its provider did not wait for.
+        if !lane.sender.is_ready() && !lane.is_open() {
             return;
         }
+        if lane.sender.is_ready() {
+            self.keep(lane);
+        } else if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(self.let_finish(lane));
+        }
+    }
+
+    /// Its provider has answered before it had all of an upload. Were the rest cut off at once, so would be what of
+    /// the answer is still on its way to the caller, who cannot know yet.
+    async fn let_finish(self, mut lane: Lane) {
+        let sent = std::future::poll_fn(|context| {
+            if lane.connection.poll_unpin(context).is_ready() {
+                return Poll::Ready(false);
+            }
+            lane.sender.poll_ready(context).map(|ready| ready.is_ok())
+        });
+        let sent = tokio::time::timeout(FINISH, sent).await;
+        if sent == Ok(true) {
+            self.keep(lane);
+        }
+    }
+
+    fn keep(self, lane: Lane) {
         let unused = Unused {
             lane,
             since: Instant::now(),
