@@ -216,12 +216,12 @@ pub struct Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.provider, self.model)
+        f.write_str(&self.name())
     }
 }
 
 impl Target {
-    /// As it is displayed.
+    /// As it is displayed, in one piece: every request is written down with it.
     pub fn name(&self) -> String {
         [&self.provider, "/", &self.model].concat()
     }

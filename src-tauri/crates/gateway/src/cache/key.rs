@@ -67,7 +67,7 @@ pub(crate) fn of(
         part(b'r', route.name.as_bytes());
     }
     for (target, provider) in &chain.targets {
-        part(b't', target.to_string().as_bytes());
+        part(b't', target.name().as_bytes());
         part(b'u', provider.spec.base_url.as_bytes());
     }
     write(&mut hash, &body);

@@ -51,7 +51,7 @@ pub(crate) fn policy(
                 && chain
                     .targets
                     .iter()
-                    .any(|(target, _)| *allowed == target.to_string() || *allowed == target.model)
+                    .any(|(target, _)| *allowed == target.name() || *allowed == target.model)
     };
     for one in callers.limits() {
         if let Some(models) = &one.limits.models
