@@ -1,7 +1,7 @@
 //! Who asks, by each name that limits are given to.
 
 use cockpit_model::traffic::{CommonLimits, KeySpec, Limits};
-use hyper::HeaderMap;
+use hyper::header::{HeaderMap, HeaderName};
 
 use crate::spend::Who;
 
@@ -15,8 +15,12 @@ pub(crate) fn short(text: &str) -> String {
     text.get(..end).unwrap_or_default().to_owned()
 }
 
+pub(crate) const USER: HeaderName = HeaderName::from_static("x-cockpit-user");
+pub(crate) const AGENT: HeaderName = HeaderName::from_static("x-cockpit-agent");
+pub(crate) const TAGS: HeaderName = HeaderName::from_static("x-cockpit-tags");
+
 /// What one of our headers says of whoever asks.
-pub(crate) fn told(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(crate) fn told(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?.trim();
     (!value.is_empty()).then(|| short(value))
 }

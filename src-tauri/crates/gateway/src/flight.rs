@@ -170,6 +170,7 @@ impl Flight {
                 let price = provider.price(reading, self.model());
                 let tokens = reading.tokens().unwrap_or_default();
                 self.vain.told(reading);
+                let price = price.map(|(cost, version)| (cost, version.to_owned()));
                 self.vain.charge(&tokens, price);
                 if let Some(call) = self.call() {
                     call.finish_reason.clone_from(&reading.finish_reason);
@@ -229,7 +230,7 @@ impl Flight {
             call.finish_reason.clone_from(&reading.finish_reason);
             if let Some((cost, version)) = price {
                 call.cost_usd = Some(cost);
-                call.price_version = Some(version);
+                call.price_version = Some(version.to_owned());
             }
         }
     }

@@ -116,7 +116,7 @@ impl Provider {
     }
 
     /// What an answer to a request for a model cost and the version of what says so; `None`: it is not known.
-    pub(crate) fn price(&self, reading: &Reading, asked: &str) -> Option<(Usd, String)> {
+    pub(crate) fn price(&self, reading: &Reading, asked: &str) -> Option<(Usd, &'static str)> {
         let answered = reading.model.as_deref();
         self.tariff.cost(asked, answered, &reading.tokens()?)
     }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::Shared;
 use crate::body::{Outgoing, Sending};
-use crate::callers::{Callers, told};
+use crate::callers::{AGENT, Callers, USER, told};
 use crate::endpoint::Protocol;
 use crate::findings::Whose;
 use crate::flow::bodies;
@@ -53,8 +53,8 @@ impl Passing<'_> {
         parts: Parts,
         body: Incoming,
     ) -> Response<Outgoing> {
-        let user = told(&parts.headers, "x-cockpit-user");
-        let agent = told(&parts.headers, "x-cockpit-agent");
+        let user = told(&parts.headers, &USER);
+        let agent = told(&parts.headers, &AGENT);
         let wish = Wish {
             callers: Callers {
                 key: self.caller.key.as_deref(),
@@ -64,6 +64,7 @@ impl Passing<'_> {
             },
             budget: self.force.spec.budget,
             tokens: 0,
+            pays: false,
             cost: Usd::ZERO,
         };
         let answer = self.judged_and_passed(front, &wish, parts, body).await;
@@ -122,10 +123,11 @@ impl Passing<'_> {
                 ),
             ));
         }
-        if !provider.is_local() {
-            self.shared.spend.may_spend(wish)?;
-        }
-        self.shared.spend.reserve(wish)?.settle(0, Usd::ZERO);
+        let wish = Wish {
+            pays: !provider.is_local(),
+            ..*wish
+        };
+        self.shared.spend.reserve(&wish)?.settle(0, Usd::ZERO);
         Ok(())
     }
 

@@ -91,9 +91,9 @@ pub(super) fn written(reading: &Reading) -> Option<u64> {
 }
 
 /// A version that says its tokens are an estimate. What costs nothing costs nothing however much it is.
-pub(super) fn estimated((cost, version): (Usd, String)) -> (Usd, String) {
+pub(super) fn estimated((cost, version): (Usd, &str)) -> (Usd, String) {
     let version = if cost == Usd::ZERO {
-        version
+        version.to_owned()
     } else {
         format!("{version}{ESTIMATED}")
     };

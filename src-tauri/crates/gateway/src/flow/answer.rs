@@ -161,16 +161,12 @@ pub(super) fn name_target(headers: &mut HeaderMap, call: &Call) {
         more => HeaderValue::from(more),
     };
     headers.insert(ATTEMPTS, attempts);
-    if call.attempts > 0 || call.cache_hit {
-        put(headers, TARGET, &call.target);
+    if (call.attempts > 0 || call.cache_hit)
+        && let Ok(target) = HeaderValue::from_str(&call.target)
+    {
+        headers.insert(TARGET, target);
     }
     if call.fallback {
-        put(headers, FALLBACK, "true");
-    }
-}
-
-pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
+        headers.insert(FALLBACK, HeaderValue::from_static("true"));
     }
 }

@@ -25,17 +25,17 @@ use cockpit_model::traffic::{Rules, Target};
 use cockpit_model::{Call, CallSource, Operation, Outcome, Timestamp, Usd};
 use hyper::Response;
 use hyper::body::Incoming;
-use hyper::header::HeaderMap;
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use tokio::time::Instant;
 
 use self::again::Again;
-use self::answer::{CALL_ID, Sent, name_target, put};
+use self::answer::{CALL_ID, Sent, name_target};
 use self::attempts::Attempts;
 use crate::Shared;
 use crate::body::Outgoing;
 use crate::cache::Kept;
-use crate::callers::{Callers, short, told};
+use crate::callers::{AGENT, Callers, TAGS, USER, short, told};
 use crate::endpoint::{Protocol, operation};
 use crate::findings::Whose;
 use crate::flight::{Expected, Flight};
@@ -77,7 +77,7 @@ pub(crate) async fn answer(request: Request, body: Incoming) -> Response<Outgoin
         request.started,
         draft(&request, at),
     );
-    let id = flight.id().to_owned();
+    let id = HeaderValue::from_str(flight.id());
     let mut response = match steer(&request, body, &mut flight).await {
         Ok(sent) => sent.go(flight),
         Err(refusal) => {
@@ -94,7 +94,9 @@ pub(crate) async fn answer(request: Request, body: Incoming) -> Response<Outgoin
             response
         }
     };
-    put(response.headers_mut(), CALL_ID, &id);
+    if let Ok(id) = id {
+        response.headers_mut().insert(CALL_ID, id);
+    }
     response
 }
 
@@ -114,10 +116,10 @@ fn draft(request: &Request, at: Timestamp) -> Call {
         error: None,
         status: None,
         finish_reason: None,
-        user: told(headers, "x-cockpit-user"),
-        agent: told(headers, "x-cockpit-agent"),
+        user: told(headers, &USER),
+        agent: told(headers, &AGENT),
         key: request.caller.key.as_ref().map(|key| key.name.clone()),
-        tags: told(headers, "x-cockpit-tags")
+        tags: told(headers, &TAGS)
             .map(|tags| {
                 let tags = tags.split(',').map(str::trim).filter(|tag| !tag.is_empty());
                 tags.take(16).map(str::to_owned).collect()
@@ -173,6 +175,7 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
         callers,
         budget: force.spec.budget,
         tokens: expected.input.saturating_add(expected.output),
+        pays: !chain.targets.iter().all(is_free),
         cost: dearest(&chain, expected),
     };
     let keep = rules
@@ -328,6 +331,7 @@ fn hit(
 ) -> Result<Sent, Refusal> {
     let asking = Wish {
         tokens: 0,
+        pays: false,
         cost: Usd::ZERO,
         ..*wish
     };
@@ -341,21 +345,14 @@ fn hit(
 
 /// Sets aside what it may use; and whether models that cost money may be asked.
 fn reserve(shared: &Shared, wish: &Wish<'_>, chain: &Chain) -> Result<(Held, bool), Refusal> {
-    let is_free = |(target, one): &(Target, Arc<Provider>)| one.tariff.is_free(&target.model);
-    let reserved = if chain.targets.iter().all(is_free) {
-        shared.spend.reserve(wish)
-    } else {
-        // A price that is not known is no reason to go on when everything is spent.
-        let may_pay = shared.spend.may_spend(wish);
-        may_pay.and_then(|()| shared.spend.reserve(wish))
-    };
-    match reserved {
+    match shared.spend.reserve(wish) {
         Ok(held) => Ok((held, true)),
         // Models on this machine go on.
         Err(refusal)
             if refusal.code == "policy_budget_exhausted" && chain.targets.iter().any(is_free) =>
         {
             let free = Wish {
+                pays: false,
                 cost: Usd::ZERO,
                 ..*wish
             };
@@ -363,6 +360,10 @@ fn reserve(shared: &Shared, wish: &Wish<'_>, chain: &Chain) -> Result<(Held, boo
         }
         Err(refusal) => Err(refusal),
     }
+}
+
+fn is_free((target, provider): &(Target, Arc<Provider>)) -> bool {
+    provider.tariff.is_free(&target.model)
 }
 
 /// What is left of the limits of whoever asks, as headers.

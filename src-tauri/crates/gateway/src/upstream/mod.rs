@@ -86,6 +86,8 @@ pub(crate) fn headers_for(
 /// `ours`: what the caller sent is not for this provider: a key of this cockpit, or of another vendor.
 fn authorize(provider: &Provider, headers: &mut HeaderMap, ours: bool, dialect: Option<Dialect>) {
     const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+    const API_KEY: HeaderName = HeaderName::from_static("api-key");
+    const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
     let own = match &provider.key {
         ProviderKey::Own(own) => Some(own),
         ProviderKey::Callers | ProviderKey::Unreadable(_) => None,
@@ -93,8 +95,8 @@ fn authorize(provider: &Provider, headers: &mut HeaderMap, ours: bool, dialect: 
     if ours || own.is_some() {
         headers.remove(AUTHORIZATION);
         headers.remove(&X_API_KEY);
-        headers.remove("api-key");
-        headers.remove("x-goog-api-key");
+        headers.remove(&API_KEY);
+        headers.remove(&X_GOOG_API_KEY);
     }
     let Some(own) = own else { return };
     let compatible = matches!(

@@ -67,23 +67,13 @@ impl Tariff {
         // Nobody else lists anything for nothing.
         (self.local || self.own.contains_key(model))
             && self
-                .priced(model, None, &MUCH)
+                .cost(model, None, &MUCH)
                 .is_some_and(|(cost, _)| cost == Usd::ZERO)
     }
 
     /// What it cost and the version of what says so; `None`: it is not known. `answered`: the model that the provider
     /// says it was.
     pub fn cost(
-        &self,
-        asked: &str,
-        answered: Option<&str>,
-        tokens: &Tokens,
-    ) -> Option<(Usd, String)> {
-        let (cost, version) = self.priced(asked, answered, tokens)?;
-        Some((cost, version.to_owned()))
-    }
-
-    fn priced(
         &self,
         asked: &str,
         answered: Option<&str>,
@@ -197,7 +187,7 @@ mod tests {
         let here = "http://127.0.0.1:8080/v1";
         assert_eq!(
             cost(here, Some("llama"), "anything"),
-            Some((Usd::ZERO, LOCAL.to_owned()))
+            Some((Usd::ZERO, LOCAL))
         );
         // It may hand on what it is asked.
         assert_eq!(cost(here, None, "anything"), None);
@@ -259,7 +249,7 @@ mod tests {
         let three = Usd::from_dollars(3.0).unwrap();
         assert_eq!(
             tariff.cost("gpt-4o", Some("gpt-4o-2024-08-06"), &MILLION),
-            Some((three, OWN.to_owned()))
+            Some((three, OWN))
         );
         // Also of what runs here.
         provider.service = Some("mlx".to_owned());

@@ -51,16 +51,14 @@ impl Setting {
         answered: Option<&str>,
         tokens: Option<Tokens>,
     ) -> Option<(Usd, String)> {
-        if let Some(tokens) = tokens {
-            return self.prices.cost(provider, asked, answered, &tokens);
-        }
         let any = Tokens {
             input: 1_000_000,
             output: 1_000_000,
             ..Tokens::default()
         };
-        let priced = self.prices.cost(provider, asked, answered, &any);
-        priced.filter(|(cost, _)| *cost == Usd::ZERO)
+        let told = tokens.as_ref().unwrap_or(&any);
+        let (cost, version) = self.prices.cost(provider, asked, answered, told)?;
+        (tokens.is_some() || cost == Usd::ZERO).then(|| (cost, version.to_owned()))
     }
 }
 

@@ -57,7 +57,7 @@ impl Prices {
         asked: &str,
         answered: Option<&str>,
         tokens: &Tokens,
-    ) -> Option<(Usd, String)> {
+    ) -> Option<(Usd, &'static str)> {
         match self.providers.iter().find(|(name, _)| name == provider) {
             Some((_, tariff)) => tariff.cost(asked, answered, tokens),
             None => Tariff::of_name(provider).cost(asked, answered, tokens),
