@@ -5,8 +5,8 @@
 //! large, never becomes a request: hyper answers it by itself with a bare 400, 414 or 431, for which it offers no
 //! hook. Once a door closes, answers under way are finished, and what is left after a while is cut.
 //!
-//! Who may come in and what is answered is each door's own; so are the bounds of bodies, which differ from one
-//! question to the next. For one that is too large there is [`let_finish`].
+//! Who may come in and what is answered is each door's own; [`whence`] says from where somebody comes. So are the
+//! bounds of bodies, which differ from one question to the next; for one that is too large there is [`let_finish`].
 //!
 //! Between a connection and its door's service there is nothing for each request but the call: what is set up here is
 //! set up once a connection.
@@ -14,6 +14,7 @@
 mod finish;
 mod listener;
 mod quiet;
+pub mod whence;
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -9,6 +9,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use cockpit_door::whence::{address, forwarded, without_port};
 use cockpit_model::traffic::{FrontSpec, Target};
 use hyper::HeaderMap;
 use hyper::header::{HOST, ORIGIN};
@@ -37,11 +38,8 @@ impl Front {
         allowed_hosts: &[String],
     ) -> Result<Caller, Refusal> {
         let host = headers.get(HOST).map(|host| host.to_str().unwrap_or("?"));
-        let is_own = host.is_none_or(|host| leads_nowhere_else(gate::without_port(host)));
-        let forwarded = headers
-            .keys()
-            .any(|name| gate::is_forwarding_name(name.as_str()));
-        if !is_own || forwarded || !peer.is_loopback() {
+        let is_own = host.is_none_or(|host| leads_nowhere_else(without_port(host)));
+        if !is_own || forwarded(headers).is_some() || !peer.is_loopback() {
             return gate::admit(headers, peer, keys, allowed_hosts);
         }
         self.admit_page(headers, allowed_hosts)?;
@@ -89,8 +87,7 @@ impl Front {
 
 /// Whether a host's name cannot be made by a stranger to lead here: the ones Ollama answers to as well.
 fn leads_nowhere_else(host: &str) -> bool {
-    let inner = host.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(ip) = inner.parse::<IpAddr>() {
+    if let Some(ip) = address(host) {
         return ip.is_loopback()
             || ip.is_unspecified()
             || match ip {

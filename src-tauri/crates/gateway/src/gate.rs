@@ -1,9 +1,8 @@
 //! Who may ask.
 //!
-//! A tunnel on this machine (cloudflared, `tailscale serve`) makes the internet look like loopback. So
-//! loopback alone says little: a request with a foreign Host or with a header that only proxies add needs
-//! a configured key, and a Host that the person has named. A page in a browser on this machine reaches
-//! loopback too: a foreign Origin is refused, except those of applications, which are no websites.
+//! That a request comes over loopback says little (`cockpit_door::whence`): one with a foreign Host or with a header
+//! that only proxies add needs a configured key, and a Host that the person has named. A page in a browser on this
+//! machine reaches loopback too: a foreign Origin is refused, except those of applications, which are no websites.
 //!
 //! **From where** a request comes is its peer's address, unless a program of this machine forwarded it: then it
 //! is what that program says. Every proxy appends the address it was asked from to `x-forwarded-for`, so only
@@ -14,10 +13,13 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use cockpit_door::whence::{forwarded, is_from_elsewhere, is_loopback, page, without_port};
 use cockpit_model::traffic::KeySpec;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HOST, ORIGIN};
 use sha2::{Digest, Sha256};
+
+pub(crate) use cockpit_door::whence::is_forwarding_name;
 
 use crate::refusal::Refusal;
 use crate::secret;
@@ -69,14 +71,6 @@ fn address(text: &str) -> Option<IpAddr> {
     bare().or_else(with_port).or_else(in_brackets)
 }
 
-/// Headers that only a proxy adds.
-pub(crate) fn is_forwarding_name(name: &str) -> bool {
-    name.starts_with("x-forwarded-")
-        || name.starts_with("cf-")
-        || name.starts_with("tailscale-")
-        || matches!(name, "forwarded" | "x-real-ip" | "true-client-ip" | "via")
-}
-
 /// Applications that show web pages of their own; the ones Ollama lets in as well.
 const APPLICATIONS: &[&str] = &[
     "app://",
@@ -97,13 +91,10 @@ pub(crate) fn admit(
     allowed_hosts: &[String],
 ) -> Result<Caller, Refusal> {
     let host = headers.get(HOST).map(|host| host.to_str().unwrap_or("?"));
-    let host_is_own = host.is_none_or(|host| is_loopback_host(without_port(host)));
-    let forwarded = headers
-        .keys()
-        .find(|name| is_forwarding_name(name.as_str()));
-    let outside = !host_is_own || forwarded.is_some() || !peer.is_loopback();
+    let outside = is_from_elsewhere(host, headers, peer);
     if outside && !host.is_some_and(|host| is_named(host, allowed_hosts)) {
-        let why = match forwarded {
+        let host_is_own = host.is_none_or(|host| is_loopback(without_port(host)));
+        let why = match forwarded(headers) {
             Some(header) if host_is_own => {
                 format!("the header `{header}` says that this request was forwarded")
             }
@@ -185,30 +176,11 @@ pub(crate) fn presented(headers: &HeaderMap) -> Option<&str> {
         .filter(|key| !key.is_empty())
 }
 
-pub(crate) fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        // A port is digits; the colon of a bare IPv6 address is inside of brackets.
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {
-            name
-        }
-        _ => host,
-    }
-}
-
-fn is_loopback_host(host: &str) -> bool {
-    let inner = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || inner.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 fn is_own_origin(origin: &str, named: impl Fn(&str) -> bool) -> bool {
     if APPLICATIONS.iter().any(|scheme| origin.starts_with(scheme)) {
         return true;
     }
-    let host = origin
-        .strip_prefix("http://")
-        .or_else(|| origin.strip_prefix("https://"));
-    host.is_some_and(|host| is_loopback_host(without_port(host)) || named(host))
+    page(origin).is_some_and(|host| is_loopback(without_port(host)) || named(host))
 }
 
 #[cfg(test)]

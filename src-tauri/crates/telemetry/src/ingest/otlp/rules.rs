@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use cockpit_door::whence::{address, is_from_elsewhere, is_loopback, page, without_port};
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use subtle::ConstantTimeEq as _;
@@ -32,18 +33,16 @@ impl Rules {
     ) -> Result<(), Refusal> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok());
-        let host = host.filter(|_| hosts.next().is_none()).map(without_port);
-        let Some(host) = host else {
+        let host = host.filter(|_| hosts.next().is_none());
+        let Some(said) = host else {
             return Err(Refusal::new(
                 StatusCode::FORBIDDEN,
                 "the Host header is missing, repeated or not text",
             ));
         };
-        let outside = !peer.is_loopback()
-            || !is_loopback(host)
-            || headers.keys().any(|name| is_forwarding(name.as_str()));
-        if outside {
-            let own = bare(host).parse::<IpAddr>().is_ok_and(|ip| {
+        if is_from_elsewhere(Some(said), headers, peer) {
+            let host = without_port(said);
+            let own = address(host).is_some_and(|ip| {
                 ip == self.listen.ip() || ip.is_loopback() || self.listen.ip().is_unspecified()
             });
             if !own && !self.is_named(host) {
@@ -83,15 +82,7 @@ impl Rules {
     }
 
     fn is_own_page(&self, origin: &HeaderValue) -> bool {
-        let host = origin
-            .to_str()
-            .ok()
-            .and_then(|origin| {
-                origin
-                    .strip_prefix("http://")
-                    .or_else(|| origin.strip_prefix("https://"))
-            })
-            .map(without_port);
+        let host = origin.to_str().ok().and_then(page).map(without_port);
         host.is_some_and(|host| is_loopback(host) || self.is_named(host))
     }
 
@@ -106,33 +97,4 @@ impl Rules {
             && !self.token.is_empty()
             && bool::from(token.trim().as_bytes().ct_eq(self.token.as_bytes()))
     }
-}
-
-/// Headers that only a proxy adds.
-fn is_forwarding(name: &str) -> bool {
-    name.starts_with("x-forwarded-")
-        || name.starts_with("cf-")
-        || name.starts_with("tailscale-")
-        || matches!(name, "forwarded" | "x-real-ip" | "true-client-ip" | "via")
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        // A port is digits; the colon of a bare IPv6 address is inside of brackets.
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {
-            name
-        }
-        _ => host,
-    }
-}
-
-fn bare(host: &str) -> &str {
-    host.trim_start_matches('[').trim_end_matches(']')
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || bare(host)
-            .parse::<IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
 }
