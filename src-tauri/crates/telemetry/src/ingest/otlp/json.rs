@@ -10,39 +10,64 @@ use opentelemetry_proto::tonic as proto;
 use proto::collector::logs::v1::ExportLogsServiceRequest;
 use proto::collector::metrics::v1::ExportMetricsServiceRequest;
 use proto::collector::trace::v1::ExportTraceServiceRequest;
-use proto::common::v1::any_value::Value as Kind;
+use proto::common::v1 as common;
+use proto::logs::v1 as logs;
+use proto::metrics::v1 as metrics;
+use proto::trace::v1 as trace;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
 use super::decode::Malformed;
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
+fn parse<T: DeserializeOwned + Becomes<U>, U>(body: &[u8]) -> Result<U, Malformed> {
     // Serde would take a list for a message, field by field.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(Malformed("it is no JSON object".to_owned()));
     }
-    serde_json::from_slice(body).map_err(|error| Malformed(error.to_string()))
+    let told: Result<T, _> = serde_json::from_slice(body);
+    told.map(Becomes::becomes)
+        .map_err(|error| Malformed(error.to_string()))
 }
 
 pub(super) fn traces(body: &[u8]) -> Result<ExportTraceServiceRequest, Malformed> {
-    let told: Traces = parse(body)?;
-    Ok(ExportTraceServiceRequest {
-        resource_spans: told.resource_spans.into_iter().map(Into::into).collect(),
-    })
+    parse::<Traces, _>(body)
 }
 
 pub(super) fn metrics(body: &[u8]) -> Result<ExportMetricsServiceRequest, Malformed> {
-    let told: Metrics = parse(body)?;
-    Ok(ExportMetricsServiceRequest {
-        resource_metrics: told.resource_metrics.into_iter().map(Into::into).collect(),
-    })
+    parse::<Metrics, _>(body)
 }
 
 pub(super) fn logs(body: &[u8]) -> Result<ExportLogsServiceRequest, Malformed> {
-    let told: Logs = parse(body)?;
-    Ok(ExportLogsServiceRequest {
-        resource_logs: told.resource_logs.into_iter().map(Into::into).collect(),
-    })
+    parse::<Logs, _>(body)
+}
+
+/// What is told in JSON, as the message that it is.
+trait Becomes<T> {
+    fn becomes(self) -> T;
+}
+
+impl Becomes<String> for String {
+    fn becomes(self) -> String {
+        self
+    }
+}
+
+impl Becomes<bool> for bool {
+    fn becomes(self) -> bool {
+        self
+    }
+}
+
+impl<T: Becomes<U>, U> Becomes<Vec<U>> for Vec<T> {
+    fn becomes(self) -> Vec<U> {
+        self.into_iter().map(Becomes::becomes).collect()
+    }
+}
+
+impl<T: Becomes<U>, U> Becomes<Option<U>> for Option<T> {
+    fn becomes(self) -> Option<U> {
+        self.map(Becomes::becomes)
+    }
 }
 
 /// `null` is what is not there.
@@ -54,6 +79,7 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// A message as it is told, and the one that it becomes: field by field, unless that is said apart.
 macro_rules! message {
     ($name:ident { $($field:ident: $type:ty,)* }) => {
         #[derive(Deserialize, Default)]
@@ -62,12 +88,31 @@ macro_rules! message {
             $(#[serde(deserialize_with = "or_default")] $field: $type,)*
         }
     };
+    ($name:ident => $message:path { $($field:ident: $type:ty,)* }) => {
+        message!($name { $($field: $type,)* });
+
+        impl Becomes<$message> for $name {
+            #[allow(clippy::needless_update, reason = "some messages have nothing else")]
+            fn becomes(self) -> $message {
+                $message {
+                    $($field: self.$field.becomes(),)*
+                    ..Default::default()
+                }
+            }
+        }
+
+        impl Becomes<Option<$message>> for $name {
+            fn becomes(self) -> Option<$message> {
+                Some(self.becomes())
+            }
+        }
+    };
 }
 
-message!(Traces { resource_spans: Vec<ResourceSpans>, });
-message!(ResourceSpans { resource: Resource, scope_spans: Vec<ScopeSpans>, });
-message!(ScopeSpans { scope: Scope, spans: Vec<Span>, });
-message!(Span {
+message!(Traces => ExportTraceServiceRequest { resource_spans: Vec<ResourceSpans>, });
+message!(ResourceSpans => trace::ResourceSpans { resource: Resource, scope_spans: Vec<ScopeSpans>, });
+message!(ScopeSpans => trace::ScopeSpans { scope: Scope, spans: Vec<Span>, });
+message!(Span => trace::Span {
     trace_id: Hex,
     span_id: Hex,
     parent_span_id: Hex,
@@ -79,17 +124,17 @@ message!(Span {
     events: Vec<SpanEvent>,
     status: Status,
 });
-message!(SpanEvent { time_unix_nano: Whole, name: String, attributes: Vec<KeyValue>, });
-message!(Status {
+message!(SpanEvent => trace::span::Event { time_unix_nano: Whole, name: String, attributes: Vec<KeyValue>, });
+message!(Status => trace::Status {
     code: StatusCode,
     message: String,
 });
-message!(Resource { attributes: Vec<KeyValue>, });
-message!(Scope {
+message!(Resource => proto::resource::v1::Resource { attributes: Vec<KeyValue>, });
+message!(Scope => common::InstrumentationScope {
     name: String,
     version: String,
 });
-message!(KeyValue { key: String, value: Option<AnyValue>, });
+message!(KeyValue => common::KeyValue { key: String, value: Option<AnyValue>, });
 message!(AnyValue {
     string_value: Option<String>,
     bool_value: Option<bool>,
@@ -99,12 +144,12 @@ message!(AnyValue {
     kvlist_value: Option<Box<KeyValueList>>,
     bytes_value: Option<String>,
 });
-message!(ArrayValue { values: Vec<AnyValue>, });
-message!(KeyValueList { values: Vec<KeyValue>, });
-message!(Logs { resource_logs: Vec<ResourceLogs>, });
-message!(ResourceLogs { resource: Resource, scope_logs: Vec<ScopeLogs>, });
-message!(ScopeLogs { scope: Scope, log_records: Vec<LogRecord>, });
-message!(LogRecord {
+message!(ArrayValue => common::ArrayValue { values: Vec<AnyValue>, });
+message!(KeyValueList => common::KeyValueList { values: Vec<KeyValue>, });
+message!(Logs => ExportLogsServiceRequest { resource_logs: Vec<ResourceLogs>, });
+message!(ResourceLogs => logs::ResourceLogs { resource: Resource, scope_logs: Vec<ScopeLogs>, });
+message!(ScopeLogs => logs::ScopeLogs { scope: Scope, log_records: Vec<LogRecord>, });
+message!(LogRecord => logs::LogRecord {
     time_unix_nano: Whole,
     observed_time_unix_nano: Whole,
     severity_number: Severity,
@@ -115,9 +160,9 @@ message!(LogRecord {
     span_id: Hex,
     event_name: String,
 });
-message!(Metrics { resource_metrics: Vec<ResourceMetrics>, });
-message!(ResourceMetrics { resource: Resource, scope_metrics: Vec<ScopeMetrics>, });
-message!(ScopeMetrics { scope: Scope, metrics: Vec<Metric>, });
+message!(Metrics => ExportMetricsServiceRequest { resource_metrics: Vec<ResourceMetrics>, });
+message!(ResourceMetrics => metrics::ResourceMetrics { resource: Resource, scope_metrics: Vec<ScopeMetrics>, });
+message!(ScopeMetrics => metrics::ScopeMetrics { scope: Scope, metrics: Vec<Metric>, });
 message!(Metric {
     name: String,
     description: String,
@@ -128,11 +173,11 @@ message!(Metric {
     exponential_histogram: Option<Exponential>,
     summary: Option<Summary>,
 });
-message!(Gauge { data_points: Vec<NumberPoint>, });
-message!(Sum { data_points: Vec<NumberPoint>, aggregation_temporality: Temporality, is_monotonic: bool, });
-message!(Histogram { data_points: Vec<HistogramPoint>, aggregation_temporality: Temporality, });
-message!(Exponential { data_points: Vec<ExponentialPoint>, aggregation_temporality: Temporality, });
-message!(Summary { data_points: Vec<SummaryPoint>, });
+message!(Gauge => metrics::Gauge { data_points: Vec<NumberPoint>, });
+message!(Sum => metrics::Sum { data_points: Vec<NumberPoint>, aggregation_temporality: Temporality, is_monotonic: bool, });
+message!(Histogram => metrics::Histogram { data_points: Vec<HistogramPoint>, aggregation_temporality: Temporality, });
+message!(Exponential => metrics::ExponentialHistogram { data_points: Vec<ExponentialPoint>, aggregation_temporality: Temporality, });
+message!(Summary => metrics::Summary { data_points: Vec<SummaryPoint>, });
 message!(NumberPoint {
     attributes: Vec<KeyValue>,
     start_time_unix_nano: Whole,
@@ -141,7 +186,7 @@ message!(NumberPoint {
     as_int: Option<Signed>,
     flags: Whole,
 });
-message!(HistogramPoint {
+message!(HistogramPoint => metrics::HistogramDataPoint {
     attributes: Vec<KeyValue>,
     start_time_unix_nano: Whole,
     time_unix_nano: Whole,
@@ -151,7 +196,7 @@ message!(HistogramPoint {
     explicit_bounds: Vec<Double>,
     flags: Whole,
 });
-message!(ExponentialPoint {
+message!(ExponentialPoint => metrics::ExponentialHistogramDataPoint {
     attributes: Vec<KeyValue>,
     start_time_unix_nano: Whole,
     time_unix_nano: Whole,
@@ -159,7 +204,7 @@ message!(ExponentialPoint {
     sum: Option<Double>,
     flags: Whole,
 });
-message!(SummaryPoint {
+message!(SummaryPoint => metrics::SummaryDataPoint {
     attributes: Vec<KeyValue>,
     time_unix_nano: Whole,
     count: Whole,
@@ -167,7 +212,7 @@ message!(SummaryPoint {
     quantile_values: Vec<Quantile>,
     flags: Whole,
 });
-message!(Quantile {
+message!(Quantile => metrics::summary_data_point::ValueAtQuantile {
     quantile: Double,
     value: Double,
 });
@@ -200,6 +245,12 @@ macro_rules! scalar {
                 deserializer.deserialize_any(Reader)
             }
         }
+
+        impl Becomes<$inner> for $name {
+            fn becomes(self) -> $inner {
+                self.0
+            }
+        }
     };
 }
 
@@ -228,20 +279,20 @@ scalar!(Hex(Vec<u8>), "an id in hex",
 );
 scalar!(SpanKind(i32), "a span kind",
     visit_u64(u64) => |told| told.try_into().ok(),
-    visit_str(&str) => |told| proto::trace::v1::span::SpanKind::from_str_name(told).map(|kind| kind as i32),
+    visit_str(&str) => |told| trace::span::SpanKind::from_str_name(told).map(|kind| kind as i32),
 );
 scalar!(StatusCode(i32), "a status code",
     visit_u64(u64) => |told| told.try_into().ok(),
-    visit_str(&str) => |told| proto::trace::v1::status::StatusCode::from_str_name(told).map(|code| code as i32),
+    visit_str(&str) => |told| trace::status::StatusCode::from_str_name(told).map(|code| code as i32),
 );
 scalar!(Severity(i32), "a severity number",
     visit_u64(u64) => |told| told.try_into().ok(),
-    visit_str(&str) => |told| proto::logs::v1::SeverityNumber::from_str_name(told).map(|number| number as i32),
+    visit_str(&str) => |told| logs::SeverityNumber::from_str_name(told).map(|number| number as i32),
 );
 scalar!(Temporality(i32), "an aggregation temporality",
     visit_u64(u64) => |told| told.try_into().ok(),
     visit_str(&str) => |told| {
-        proto::metrics::v1::AggregationTemporality::from_str_name(told).map(|temporality| temporality as i32)
+        metrics::AggregationTemporality::from_str_name(told).map(|temporality| temporality as i32)
     },
 );
 
@@ -254,290 +305,69 @@ fn hex(text: &str) -> Option<Vec<u8>> {
     text.as_bytes().chunks(2).map(pair).collect()
 }
 
-fn each<T, U: From<T>>(all: Vec<T>) -> Vec<U> {
-    all.into_iter().map(Into::into).collect()
+/// Flags of more bits than there are say nothing.
+impl Becomes<u32> for Whole {
+    fn becomes(self) -> u32 {
+        u32::try_from(self.0).unwrap_or(0)
+    }
 }
 
-fn wholes(all: Vec<Whole>) -> Vec<u64> {
-    all.into_iter().map(|one| one.0).collect()
-}
-
-fn flags(told: &Whole) -> u32 {
-    u32::try_from(told.0).unwrap_or(0)
-}
-
-impl From<AnyValue> for proto::common::v1::AnyValue {
-    fn from(told: AnyValue) -> Self {
-        let value = if let Some(text) = told.string_value.or(told.bytes_value) {
-            Some(Kind::StringValue(text))
-        } else if let Some(flag) = told.bool_value {
-            Some(Kind::BoolValue(flag))
-        } else if let Some(Signed(number)) = told.int_value {
-            Some(Kind::IntValue(number))
-        } else if let Some(Double(number)) = told.double_value {
-            Some(Kind::DoubleValue(number))
-        } else if let Some(array) = told.array_value {
-            let values = each(array.values);
-            Some(Kind::ArrayValue(proto::common::v1::ArrayValue { values }))
-        } else if let Some(list) = told.kvlist_value {
-            let values = each(list.values);
-            Some(Kind::KvlistValue(proto::common::v1::KeyValueList {
-                values,
-            }))
+impl Becomes<common::AnyValue> for AnyValue {
+    fn becomes(self) -> common::AnyValue {
+        use common::any_value::Value;
+        let value = if let Some(text) = self.string_value.or(self.bytes_value) {
+            Some(Value::StringValue(text))
+        } else if let Some(flag) = self.bool_value {
+            Some(Value::BoolValue(flag))
+        } else if let Some(number) = self.int_value {
+            Some(Value::IntValue(number.becomes()))
+        } else if let Some(number) = self.double_value {
+            Some(Value::DoubleValue(number.becomes()))
+        } else if let Some(array) = self.array_value {
+            Some(Value::ArrayValue((*array).becomes()))
         } else {
-            None
+            let list = self.kvlist_value;
+            list.map(|list| Value::KvlistValue((*list).becomes()))
         };
-        Self { value }
+        common::AnyValue { value }
     }
 }
 
-impl From<KeyValue> for proto::common::v1::KeyValue {
-    fn from(told: KeyValue) -> Self {
-        Self {
-            key: told.key,
-            value: told.value.map(Into::into),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<Resource> for proto::resource::v1::Resource {
-    fn from(told: Resource) -> Self {
-        Self {
-            attributes: each(told.attributes),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<Scope> for proto::common::v1::InstrumentationScope {
-    fn from(told: Scope) -> Self {
-        Self {
-            name: told.name,
-            version: told.version,
-            ..Self::default()
-        }
-    }
-}
-
-impl From<ResourceSpans> for proto::trace::v1::ResourceSpans {
-    fn from(told: ResourceSpans) -> Self {
-        Self {
-            resource: Some(told.resource.into()),
-            scope_spans: each(told.scope_spans),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<ScopeSpans> for proto::trace::v1::ScopeSpans {
-    fn from(told: ScopeSpans) -> Self {
-        Self {
-            scope: Some(told.scope.into()),
-            spans: each(told.spans),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<Span> for proto::trace::v1::Span {
-    fn from(told: Span) -> Self {
-        Self {
-            trace_id: told.trace_id.0,
-            span_id: told.span_id.0,
-            parent_span_id: told.parent_span_id.0,
-            name: told.name,
-            kind: told.kind.0,
-            start_time_unix_nano: told.start_time_unix_nano.0,
-            end_time_unix_nano: told.end_time_unix_nano.0,
-            attributes: each(told.attributes),
-            events: each(told.events),
-            status: Some(proto::trace::v1::Status {
-                code: told.status.code.0,
-                message: told.status.message,
-            }),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<SpanEvent> for proto::trace::v1::span::Event {
-    fn from(told: SpanEvent) -> Self {
-        Self {
-            time_unix_nano: told.time_unix_nano.0,
-            name: told.name,
-            attributes: each(told.attributes),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<ResourceLogs> for proto::logs::v1::ResourceLogs {
-    fn from(told: ResourceLogs) -> Self {
-        Self {
-            resource: Some(told.resource.into()),
-            scope_logs: each(told.scope_logs),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<ScopeLogs> for proto::logs::v1::ScopeLogs {
-    fn from(told: ScopeLogs) -> Self {
-        Self {
-            scope: Some(told.scope.into()),
-            log_records: each(told.log_records),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<LogRecord> for proto::logs::v1::LogRecord {
-    fn from(told: LogRecord) -> Self {
-        Self {
-            time_unix_nano: told.time_unix_nano.0,
-            observed_time_unix_nano: told.observed_time_unix_nano.0,
-            severity_number: told.severity_number.0,
-            severity_text: told.severity_text,
-            body: told.body.map(Into::into),
-            attributes: each(told.attributes),
-            trace_id: told.trace_id.0,
-            span_id: told.span_id.0,
-            event_name: told.event_name,
-            ..Self::default()
-        }
-    }
-}
-
-impl From<ResourceMetrics> for proto::metrics::v1::ResourceMetrics {
-    fn from(told: ResourceMetrics) -> Self {
-        Self {
-            resource: Some(told.resource.into()),
-            scope_metrics: each(told.scope_metrics),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<ScopeMetrics> for proto::metrics::v1::ScopeMetrics {
-    fn from(told: ScopeMetrics) -> Self {
-        Self {
-            scope: Some(told.scope.into()),
-            metrics: each(told.metrics),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<Metric> for proto::metrics::v1::Metric {
-    fn from(told: Metric) -> Self {
-        use proto::metrics::v1::metric::Data;
-        let data = if let Some(gauge) = told.gauge {
-            Some(Data::Gauge(proto::metrics::v1::Gauge {
-                data_points: each(gauge.data_points),
-            }))
-        } else if let Some(sum) = told.sum {
-            Some(Data::Sum(proto::metrics::v1::Sum {
-                data_points: each(sum.data_points),
-                aggregation_temporality: sum.aggregation_temporality.0,
-                is_monotonic: sum.is_monotonic,
-            }))
-        } else if let Some(histogram) = told.histogram {
-            Some(Data::Histogram(proto::metrics::v1::Histogram {
-                data_points: each(histogram.data_points),
-                aggregation_temporality: histogram.aggregation_temporality.0,
-            }))
-        } else if let Some(histogram) = told.exponential_histogram {
-            Some(Data::ExponentialHistogram(
-                proto::metrics::v1::ExponentialHistogram {
-                    data_points: each(histogram.data_points),
-                    aggregation_temporality: histogram.aggregation_temporality.0,
-                },
-            ))
+impl Becomes<metrics::Metric> for Metric {
+    fn becomes(self) -> metrics::Metric {
+        use metrics::metric::Data;
+        let data = if let Some(gauge) = self.gauge {
+            Some(Data::Gauge(gauge.becomes()))
+        } else if let Some(sum) = self.sum {
+            Some(Data::Sum(sum.becomes()))
+        } else if let Some(histogram) = self.histogram {
+            Some(Data::Histogram(histogram.becomes()))
+        } else if let Some(histogram) = self.exponential_histogram {
+            Some(Data::ExponentialHistogram(histogram.becomes()))
         } else {
-            told.summary.map(|summary| {
-                Data::Summary(proto::metrics::v1::Summary {
-                    data_points: each(summary.data_points),
-                })
-            })
+            self.summary.map(|summary| Data::Summary(summary.becomes()))
         };
-        Self {
-            name: told.name,
-            description: told.description,
-            unit: told.unit,
+        metrics::Metric {
+            name: self.name,
+            description: self.description,
+            unit: self.unit,
             data,
-            ..Self::default()
+            ..Default::default()
         }
     }
 }
 
-impl From<NumberPoint> for proto::metrics::v1::NumberDataPoint {
-    fn from(told: NumberPoint) -> Self {
-        use proto::metrics::v1::number_data_point::Value;
-        let double = told.as_double.map(|number| Value::AsDouble(number.0));
-        Self {
-            attributes: each(told.attributes),
-            start_time_unix_nano: told.start_time_unix_nano.0,
-            time_unix_nano: told.time_unix_nano.0,
-            flags: flags(&told.flags),
-            value: double.or(told.as_int.map(|number| Value::AsInt(number.0))),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<HistogramPoint> for proto::metrics::v1::HistogramDataPoint {
-    fn from(told: HistogramPoint) -> Self {
-        Self {
-            attributes: each(told.attributes),
-            start_time_unix_nano: told.start_time_unix_nano.0,
-            time_unix_nano: told.time_unix_nano.0,
-            count: told.count.0,
-            sum: told.sum.map(|sum| sum.0),
-            bucket_counts: wholes(told.bucket_counts),
-            explicit_bounds: told
-                .explicit_bounds
-                .into_iter()
-                .map(|bound| bound.0)
-                .collect(),
-            flags: flags(&told.flags),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<ExponentialPoint> for proto::metrics::v1::ExponentialHistogramDataPoint {
-    fn from(told: ExponentialPoint) -> Self {
-        Self {
-            attributes: each(told.attributes),
-            start_time_unix_nano: told.start_time_unix_nano.0,
-            time_unix_nano: told.time_unix_nano.0,
-            count: told.count.0,
-            sum: told.sum.map(|sum| sum.0),
-            flags: flags(&told.flags),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<SummaryPoint> for proto::metrics::v1::SummaryDataPoint {
-    fn from(told: SummaryPoint) -> Self {
-        let quantiles = told.quantile_values.into_iter();
-        Self {
-            attributes: each(told.attributes),
-            time_unix_nano: told.time_unix_nano.0,
-            count: told.count.0,
-            sum: told.sum.0,
-            quantile_values: quantiles
-                .map(
-                    |one| proto::metrics::v1::summary_data_point::ValueAtQuantile {
-                        quantile: one.quantile.0,
-                        value: one.value.0,
-                    },
-                )
-                .collect(),
-            flags: flags(&told.flags),
-            ..Self::default()
+impl Becomes<metrics::NumberDataPoint> for NumberPoint {
+    fn becomes(self) -> metrics::NumberDataPoint {
+        use metrics::number_data_point::Value;
+        let double = self.as_double.map(|number| Value::AsDouble(number.0));
+        metrics::NumberDataPoint {
+            attributes: self.attributes.becomes(),
+            start_time_unix_nano: self.start_time_unix_nano.becomes(),
+            time_unix_nano: self.time_unix_nano.becomes(),
+            flags: self.flags.becomes(),
+            value: double.or(self.as_int.map(|number| Value::AsInt(number.0))),
+            ..Default::default()
         }
     }
 }
