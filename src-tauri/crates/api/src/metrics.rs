@@ -6,11 +6,13 @@
 mod exposition;
 mod traffic;
 
+use std::borrow::Cow;
+
 use cockpit_model::host::{HostSample, Pressure};
 use cockpit_model::verdict::ConfigState;
-use cockpit_model::{BreakerView, GatewayView, Service, Status, VerdictState};
+use cockpit_model::{BreakerView, GatewayView, Instance, Service, Status, VerdictState};
 
-use self::exposition::Exposition;
+use self::exposition::{Exposition, flag};
 use crate::cockpit::Counted;
 
 /// The format's content type.
@@ -45,67 +47,56 @@ fn cockpit(out: &mut Exposition, status: &Status) {
         &[("version", &status.engine.version)],
         1.0,
     );
-    out.family(
+    out.single(
         "cockpit_start_time_seconds",
-        "gauge",
         "When the engine started, Unix time.",
+        status.engine.started_at.as_millisecond() as f64 / 1000.0,
     );
-    let started = status.engine.started_at.as_millisecond() as f64 / 1000.0;
-    out.sample("cockpit_start_time_seconds", &[], started);
-    out.family(
-        "cockpit_verdict",
-        "gauge",
-        "The verdict over all services: 1 for the state it is in.",
-    );
-    for (state, word) in [
+    let states = [
         (VerdictState::Well, "well"),
         (VerdictState::Busy, "busy"),
         (VerdictState::Degraded, "degraded"),
         (VerdictState::Down, "down"),
         (VerdictState::Unknown, "unknown"),
-    ] {
-        let is = f64::from(u8::from(status.verdict.state == state));
-        out.sample("cockpit_verdict", &[("state", word)], is);
-    }
-    out.family(
+    ];
+    out.samples(
+        "cockpit_verdict",
+        "gauge",
+        "The verdict over all services: 1 for the state it is in.",
+        states.map(|(state, word)| ([("state", word)], flag(status.verdict.state == state))),
+    );
+    out.single(
         "cockpit_config_valid",
-        "gauge",
         "Whether the configuration file on disk holds.",
+        flag(status.config.state == ConfigState::Ok),
     );
-    let valid = f64::from(u8::from(status.config.state == ConfigState::Ok));
-    out.sample("cockpit_config_valid", &[], valid);
-    out.family("cockpit_services", "gauge", "Configured services.");
-    out.sample("cockpit_services", &[], f64::from(status.services.total));
-    out.family(
+    out.single(
+        "cockpit_services",
+        "Configured services.",
+        f64::from(status.services.total),
+    );
+    out.single(
         "cockpit_services_ready",
-        "gauge",
         "Services that are ready.",
-    );
-    out.sample(
-        "cockpit_services_ready",
-        &[],
         f64::from(status.services.ready),
     );
 }
 
 fn service_families(out: &mut Exposition, services: &[Service]) {
-    if services.is_empty() {
-        return;
-    }
-    out.family(
-        "cockpit_service_up",
-        "gauge",
-        "Whether the service is ready; its state is a label.",
-    );
-    for service in services {
+    let up = services.iter().map(|service| {
         let labels = [
             ("service", service.name.as_str()),
             ("kind", &service.kind),
             ("state", service.state.as_str()),
         ];
-        let up = f64::from(u8::from(service.is_ready()));
-        out.sample("cockpit_service_up", &labels, up);
-    }
+        (labels, flag(service.is_ready()))
+    });
+    out.samples(
+        "cockpit_service_up",
+        "gauge",
+        "Whether the service is ready; its state is a label.",
+        up,
+    );
     per_instance(
         out,
         services,
@@ -145,18 +136,16 @@ fn service_families(out: &mut Exposition, services: &[Service]) {
             Some(at.as_millisecond() as f64 / 1000.0)
         },
     );
-    let mut headed = false;
-    for service in services {
-        let latency = service.probe.as_ref().and_then(|probe| probe.latency_ms);
-        if let Some(latency) = latency {
-            let name = "cockpit_service_probe_duration_seconds";
-            if !headed {
-                out.family(name, "gauge", "How long the last readiness probe took.");
-                headed = true;
-            }
-            out.sample(name, &[("service", &service.name)], latency / 1000.0);
-        }
-    }
+    let probes = services.iter().filter_map(|service| {
+        let latency = service.probe.as_ref()?.latency_ms?;
+        Some(([("service", service.name.as_str())], latency / 1000.0))
+    });
+    out.samples(
+        "cockpit_service_probe_duration_seconds",
+        "gauge",
+        "How long the last readiness probe took.",
+        probes,
+    );
 }
 
 fn per_instance(
@@ -165,26 +154,19 @@ fn per_instance(
     name: &str,
     kind: &str,
     help: &str,
-    value: impl Fn(&cockpit_model::Instance) -> Option<f64>,
+    value: impl Fn(&Instance) -> Option<f64>,
 ) {
-    let mut headed = false;
-    for service in services {
-        for instance in &service.instances {
-            let Some(value) = value(instance) else {
-                continue;
-            };
-            if !headed {
-                out.family(name, kind, help);
-                headed = true;
-            }
-            let index = instance.index.to_string();
+    let samples = services.iter().flat_map(|service| {
+        let of = |instance: &Instance| {
             let labels = [
-                ("service", service.name.as_str()),
-                ("instance_index", &index),
+                ("service", Cow::from(&service.name)),
+                ("instance_index", Cow::from(instance.index.to_string())),
             ];
-            out.sample(name, &labels, value);
-        }
-    }
+            Some((labels, value(instance)?))
+        };
+        service.instances.iter().filter_map(of)
+    });
+    out.samples(name, kind, help, samples);
 }
 
 fn machine(out: &mut Exposition, host: &HostSample) {
@@ -194,13 +176,13 @@ fn machine(out: &mut Exposition, host: &HostSample) {
         "CPU in use over all cores, 0 to 1.",
         ratio(host.cpu.percent),
     );
-    if !host.cpu.cores.is_empty() {
-        let name = "cockpit_host_cpu_core_ratio";
-        out.family(name, "gauge", "CPU in use of each core, 0 to 1.");
-        for (core, percent) in host.cpu.cores.iter().enumerate() {
-            out.sample(name, &[("core", &core.to_string())], ratio(*percent));
-        }
-    }
+    let cores = host.cpu.cores.iter().enumerate();
+    out.samples(
+        "cockpit_host_cpu_core_ratio",
+        "gauge",
+        "CPU in use of each core, 0 to 1.",
+        cores.map(|(core, percent)| ([("core", core.to_string())], ratio(*percent))),
+    );
     out.single(
         "cockpit_host_load1",
         "Load average of one minute.",
@@ -237,16 +219,17 @@ fn machine(out: &mut Exposition, host: &HostSample) {
         out.single(name, help, bytes as f64);
     }
     if let Some(pressure) = memory.pressure {
-        let name = "cockpit_host_memory_pressure";
-        out.family(name, "gauge", "Memory pressure: 1 for the level it is at.");
-        for (level, word) in [
+        let levels = [
             (Pressure::Normal, "normal"),
             (Pressure::Warning, "warning"),
             (Pressure::Critical, "critical"),
-        ] {
-            let is = f64::from(u8::from(pressure == level));
-            out.sample(name, &[("level", word)], is);
-        }
+        ];
+        out.samples(
+            "cockpit_host_memory_pressure",
+            "gauge",
+            "Memory pressure: 1 for the level it is at.",
+            levels.map(|(level, word)| ([("level", word)], flag(pressure == level))),
+        );
     }
     type DiskValue = fn(&cockpit_model::host::Disk) -> f64;
     let disk_families: [(&str, &str, DiskValue); 2] = [
@@ -262,12 +245,9 @@ fn machine(out: &mut Exposition, host: &HostSample) {
         ),
     ];
     for (name, help, value) in disk_families {
-        if !host.disks.is_empty() {
-            out.family(name, "gauge", help);
-        }
-        for disk in &host.disks {
-            out.sample(name, &[("mountpoint", &disk.mount)], value(disk));
-        }
+        let disks = host.disks.iter();
+        let disks = disks.map(|disk| ([("mountpoint", &disk.mount)], value(disk)));
+        out.samples(name, "gauge", help, disks);
     }
     out.single(
         "cockpit_host_network_receive_bytes_per_second",

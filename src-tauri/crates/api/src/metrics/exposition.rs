@@ -4,6 +4,11 @@ use std::fmt::Write;
 
 use cockpit_metering::counters::Histogram;
 
+/// What is true is 1.
+pub(super) fn flag(is: bool) -> f64 {
+    f64::from(u8::from(is))
+}
+
 /// A text of families, each with its help, its type and its samples.
 #[derive(Default)]
 pub(super) struct Exposition(String);
@@ -17,6 +22,26 @@ impl Exposition {
     pub(super) fn single(&mut self, name: &str, help: &str, value: f64) {
         self.family(name, "gauge", help);
         self.sample(name, &[], value);
+    }
+
+    /// A family of so many samples; nothing of it where there are none.
+    pub(super) fn samples<const N: usize, S: AsRef<str>>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = ([(&'static str, S); N], f64)>,
+    ) {
+        let mut samples = samples.into_iter().peekable();
+        if samples.peek().is_some() {
+            self.family(name, kind, help);
+        }
+        for (labels, value) in samples {
+            let labels = labels
+                .each_ref()
+                .map(|(label, text)| (*label, text.as_ref()));
+            self.sample(name, &labels, value);
+        }
     }
 
     pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {

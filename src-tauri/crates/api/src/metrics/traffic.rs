@@ -7,7 +7,7 @@ use cockpit_metering::counters::{Counters, Figures, OfTarget};
 use cockpit_model::gateway::WaitingRoom;
 use cockpit_model::{BreakerState, BreakerView, GatewayView};
 
-use super::exposition::Exposition;
+use super::exposition::{Exposition, flag};
 use crate::cockpit::{Counted, Written};
 
 /// More budgets are not told: every user may have one. The fullest come first.
@@ -155,11 +155,11 @@ fn calls(out: &mut Exposition, counters: &Counters) {
         ),
     ];
     for (name, help, value) in families {
-        out.family(name, "counter", help);
-        for target in &targets {
+        let sums = targets.iter().map(|target| {
             let sum = target.operations.values().map(value).sum();
-            out.sample(name, &named(target), sum);
-        }
+            (named(target), sum)
+        });
+        out.samples(name, "counter", help, sums);
     }
 }
 
@@ -198,11 +198,10 @@ fn gateway_families(out: &mut Exposition, gateway: &GatewayView) {
     if gateway.listen.is_none() {
         return;
     }
-    let open = f64::from(u8::from(gateway.open));
     out.single(
         "cockpit_gateway_open",
         "Whether the gateway takes requests.",
-        open,
+        flag(gateway.open),
     );
     type Value = fn(&WaitingRoom) -> f64;
     let rooms: [(&str, &str, Value); 3] = [
@@ -223,17 +222,11 @@ fn gateway_families(out: &mut Exposition, gateway: &GatewayView) {
         ),
     ];
     for (name, help, value) in rooms {
-        let rooms: Vec<_> = gateway
-            .providers
-            .iter()
-            .filter_map(|provider| Some((provider.name.as_str(), provider.room.as_ref()?)))
-            .collect();
-        if !rooms.is_empty() {
-            out.family(name, "gauge", help);
-        }
-        for (provider, room) in rooms {
-            out.sample(name, &[("provider", provider)], value(room));
-        }
+        let rooms = gateway.providers.iter().filter_map(|provider| {
+            let room = provider.room.as_ref()?;
+            Some(([("provider", &provider.name)], value(room)))
+        });
+        out.samples(name, "gauge", help, rooms);
     }
     type Amount = fn(&cockpit_model::gateway::BudgetView) -> f64;
     let budgets: [(&str, &str, Amount); 3] = [
@@ -254,40 +247,36 @@ fn gateway_families(out: &mut Exposition, gateway: &GatewayView) {
         ),
     ];
     for (name, help, amount) in budgets {
-        if !gateway.budgets.is_empty() {
-            out.family(name, "gauge", help);
-        }
-        for budget in gateway.budgets.iter().take(MOST_BUDGETS) {
-            let labels = [("whose", budget.whose.as_str()), ("period", &budget.period)];
-            out.sample(name, &labels, amount(budget));
-        }
+        let budgets = gateway.budgets.iter().take(MOST_BUDGETS).map(|budget| {
+            let labels = [("whose", &budget.whose), ("period", &budget.period)];
+            (labels, amount(budget))
+        });
+        out.samples(name, "gauge", help, budgets);
     }
 }
 
 fn breaker_families(out: &mut Exposition, breakers: &[BreakerView]) {
-    if breakers.is_empty() {
-        return;
-    }
-    let name = "cockpit_breaker_state";
-    out.family(
-        name,
-        "gauge",
-        "A target's circuit breaker: 1 for the state it is in.",
-    );
-    for breaker in breakers {
-        for (state, word) in [
-            (BreakerState::Closed, "closed"),
-            (BreakerState::Open, "open"),
-            (BreakerState::HalfOpen, "half_open"),
-        ] {
+    let states = [
+        (BreakerState::Closed, "closed"),
+        (BreakerState::Open, "open"),
+        (BreakerState::HalfOpen, "half_open"),
+    ];
+    let all = breakers.iter().flat_map(|breaker| {
+        states.map(|(state, word)| {
             let labels = [
                 ("provider", breaker.provider.as_str()),
                 ("model", &breaker.model),
                 ("state", word),
             ];
-            out.sample(name, &labels, f64::from(u8::from(breaker.state == state)));
-        }
-    }
+            (labels, flag(breaker.state == state))
+        })
+    });
+    out.samples(
+        "cockpit_breaker_state",
+        "gauge",
+        "A target's circuit breaker: 1 for the state it is in.",
+        all,
+    );
 }
 
 fn written(out: &mut Exposition, counted: &Counted) {
@@ -328,9 +317,7 @@ fn written(out: &mut Exposition, counted: &Counted) {
         ),
     ];
     for (name, help, value) in families {
-        out.family(name, "counter", help);
-        for (store, of) in stores {
-            out.sample(name, &[("store", store)], value(of) as f64);
-        }
+        let stores = stores.map(|(store, of)| ([("store", store)], value(of) as f64));
+        out.samples(name, "counter", help, stores);
     }
 }
