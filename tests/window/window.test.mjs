@@ -145,6 +145,38 @@ test('the engine is replaced under the window, and no service notices', async ()
   await until('the window to say so', async () => /^All \d+ services are ready/.test(await (await session.find('h1')).text()));
 });
 
+test('Quit in the palette ends the app, and every service works on', async () => {
+  const names = ['api', 'worker', 'database'];
+  const pids = await Promise.all(names.map(pid));
+  const { body: before } = await engine('GET', '/api/status');
+  assert.equal(appPids().length, 1);
+  await (await session.find('button.find')).click();
+  const quit = await until('Quit in the palette', () =>
+    session.run(`
+      const field = document.querySelector('[role="combobox"]');
+      field.value = 'quit, services';
+      field.dispatchEvent(new Event('input', { bubbles: true }));
+      const found = [...document.querySelectorAll('[role="option"]')];
+      return found.length === 1 && /^Quit, services go on/.test(found[0].textContent.trim());`));
+  assert.equal(quit, true);
+  await picture('quit');
+  // The app may be gone before it has answered the driver.
+  await (await session.find('[role="option"]')).click().catch(() => undefined);
+  await until('the app to end', () => appPids().length === 0);
+  const { body: status } = await engine('GET', '/api/status');
+  assert.equal(status.engine.pid, before.engine.pid);
+  assert.equal(status.services.ready, status.services.total);
+  assert.deepEqual(await Promise.all(names.map(pid)), pids);
+});
+
+test('opened again, it shows the same engine and services', async () => {
+  const before = await pid('api');
+  await session.close();
+  session = await Session.open(app, ['--data-dir', data], {});
+  await until('the verdict', async () => /^All \d+ services are ready/.test(await (await session.find('h1')).text()));
+  assert.equal(await pid('api'), before);
+});
+
 test('the app killed, every service works on', async () => {
   const before = await pid('api');
   const running = appPids();
