@@ -84,10 +84,11 @@ fn note(event: &Event) -> Option<Note> {
         return None;
     };
     let (from, label) = match mark {
-        Mark::EngineStarted { known_until, .. } => (
-            known_until.unwrap_or(event.at),
-            "cockpit started".to_owned(),
-        ),
+        Mark::EngineStarted {
+            known_until: Some(known_until),
+            ..
+        } => (*known_until, "not all recorded".to_owned()),
+        Mark::EngineStarted { .. } => (event.at, "cockpit started".to_owned()),
         Mark::Restart { service } => (event.at, format!("restart {service}")),
         Mark::Slept { slept_ms } => (
             back(event.at, Duration::from_millis(*slept_ms)),
@@ -112,7 +113,31 @@ fn drawing(error: cockpit_charts::Error) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
+
+    fn started(known_until: Option<Timestamp>) -> Event {
+        Event {
+            seq: 1,
+            at: Timestamp::UNIX_EPOCH + Duration::from_secs(60),
+            body: EventBody::Mark(Mark::EngineStarted {
+                version: "1.0.0".to_owned(),
+                adopted: 0,
+                known_until,
+            }),
+        }
+    }
+
+    #[test]
+    fn what_an_abrupt_end_left_unrecorded_is_called_so() {
+        let after_an_end = note(&started(Some(Timestamp::UNIX_EPOCH))).unwrap();
+        assert_eq!(after_an_end.label, "not all recorded");
+        assert_eq!(after_an_end.from, Timestamp::UNIX_EPOCH);
+        let mere_start = note(&started(None)).unwrap();
+        assert_eq!(mere_start.label, "cockpit started");
+        assert_eq!(mere_start.from, mere_start.to);
+    }
 
     #[test]
     fn a_chart_has_enough_bars_and_not_too_many() {
