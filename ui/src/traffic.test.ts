@@ -90,6 +90,22 @@ async function show(backend: FakeBackend): Promise<() => string> {
 const paths = (backend: FakeBackend, of: string) =>
   backend.requests.map((r) => r.path).filter((path) => path.startsWith(of));
 
+describe('the overview', () => {
+  it('says that not all of today is recorded', async () => {
+    location.hash = '#/overview';
+    const backend = engine();
+    const text = await show(backend);
+    expect(text()).toContain('AI traffic today');
+    expect(text()).not.toContain('Not recorded');
+    cleanup();
+    const interruptions = [{ from: at(-3_580_000), to: at(-3_560_000) }];
+    const missing = await show(engine().on('GET /api/usage', { ...busy(), interruptions }));
+    expect(missing()).toMatch(
+      /AI traffic today Not recorded \d\d:00:20–\d\d:00:40: the cockpit ended abruptly/,
+    );
+  });
+});
+
 describe('the traffic screen', () => {
   it('says in one sentence and in figures what there was', async () => {
     const text = await show(engine());

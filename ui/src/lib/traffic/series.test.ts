@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { group, point, totals, usage } from '../../testing/fixtures';
 import {
+  areForeignDays,
   COLOURS,
   csv,
   cumulated,
@@ -171,4 +172,19 @@ describe('csv', () => {
       'from,to,"\'=cmd|""x"" (USD)","b, c (USD)"\r\n2026-03-01T12:00:00.000Z,2026-03-01T12:01:00.000Z,1.5,\r\n',
     );
   });
+});
+
+describe('days', () => {
+  const DAY = 86_400_000;
+  const offsets = (minutes: number[]) => (ms: number) => minutes[ms / DAY] ?? 0;
+  it.each([
+    [DAY, [0, 0], false],
+    [DAY, [-120, -120], true],
+    // Where the clocks change in the stretch, some days are one's own.
+    [DAY, [0, -60], true],
+    [7 * DAY, [300, 300], true],
+    [DAY / 2, [-120, -120], false],
+  ])('of %d ms with offsets %j are foreign: %s', (stepMs, minutes, foreign) =>
+    expect(areForeignDays({ at: [0, DAY], stepMs }, offsets(minutes))).toBe(foreign),
+  );
 });

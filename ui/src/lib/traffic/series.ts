@@ -48,6 +48,16 @@ function columns(usage: Usage, bands: Band[]): Columns {
   return { at, stepMs, bands: bands.map((band) => ({ ...band, values: values(band) })) };
 }
 
+const DAY_MS = 86_400_000;
+
+/** Whether the steps are days that begin elsewhere than at midnight here: the engine counts those of UTC. */
+export function areForeignDays(
+  { at, stepMs }: Pick<Columns, 'at' | 'stepMs'>,
+  offset = (ms: number): number => new Date(ms).getTimezoneOffset(),
+): boolean {
+  return stepMs % DAY_MS === 0 && at.some((ms) => offset(ms) !== 0);
+}
+
 export type Measure = 'cost' | 'calls' | 'tokens';
 
 /** How figures of a kind are written and drawn. */
