@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import App from './App.svelte';
 import { Unreachable } from './lib/backend';
 import ServiceCard from './lib/overview/ServiceCard.svelte';
+import EventList from './lib/parts/EventList.svelte';
 import LogText from './lib/services/LogText.svelte';
 import Banners from './lib/shell/Banners.svelte';
 import Detect from './lib/shell/Detect.svelte';
@@ -51,6 +52,34 @@ function card(over: Partial<Service>): { text: string; app: Context; backend: Fa
   render(ServiceCard, { props: { service: it }, context: map });
   return { text: (document.body.textContent ?? '').replace(/\s+/g, ' '), app, backend };
 }
+
+describe('Events', () => {
+  const started = (seq: number, ago: number) =>
+    ({
+      seq,
+      at: at(-ago),
+      type: 'instance_started',
+      service: 'api',
+      instance: 0,
+      pid: seq,
+      adopted: false,
+    }) as const;
+
+  it('name their day where it is not that of the one above', () => {
+    const events = [
+      started(4, 60_000),
+      started(3, 86_400_000),
+      started(2, 86_460_000),
+      started(1, 10 * 86_400_000),
+    ];
+    const { container } = render(EventList, { props: { events, empty: 'nothing' } });
+    const lines = [...container.querySelectorAll('li')].map((line) => (line.textContent ?? '').trim());
+    expect(lines).toHaveLength(6);
+    expect(lines[0]).toContain('pid 4');
+    expect(lines[1]).toBe('Yesterday');
+    expect(lines[4]).toMatch(/^\d+ [A-Z][a-z]{2}$/);
+  });
+});
 
 describe('Detect', () => {
   it.each([

@@ -122,7 +122,8 @@ describe('money', () => {
     [0.000001, '<$0.00001'],
     [0.0000123, '$0.000012'],
     [0.0042, '$0.0042'],
-    [0.05, '$0.05'],
+    [0.05, '$0.050'],
+    [0.00996, '$0.010'],
     [0.0994, '$0.099'],
     [0.0996, '$0.10'],
     [0.31, '$0.31'],
@@ -134,6 +135,19 @@ describe('money', () => {
     [null, '–'],
     [Number.NaN, '–'],
   ])('%s is %s', (n, text) => expect(f.money(n)).toBe(text));
+
+  it.each([
+    ['$0.010', '$0.01'],
+    ['$0.0050', '$0.005'],
+    ['$10.00', '$10'],
+    ['$3.50', '$3.50'],
+    ['1.00 s', '1 s'],
+    ['2.0 ms', '2 ms'],
+    ['512 MiB', '512 MiB'],
+    ['$0', '$0'],
+    ['1,200', '1,200'],
+    ['1.50 M', '1.50 M'],
+  ])('%s is %s at an axis', (text, short) => expect(f.shortest(text)).toBe(short));
 
   it('is written in full where it is one thing’s', () => {
     expect(f.exactMoney(0.00001274)).toBe('$0.00001274');
@@ -173,6 +187,20 @@ describe('numbers, tokens, shares', () => {
     [10, 10, '100 %'],
     [0, 0, '–'],
   ])('%s of %s is %s', (part, whole, text) => expect(f.share(part, whole)).toBe(text));
+});
+
+describe('a day', () => {
+  const now = new Date(2026, 2, 1, 0, 30).getTime();
+  it.each([
+    [new Date(2026, 2, 1, 0, 1), 'Today'],
+    [new Date(2026, 1, 28, 23, 59), 'Yesterday'],
+    [new Date(2026, 1, 27, 23, 59), '27 Feb'],
+    [new Date(2025, 2, 1, 12), '1 Mar 2025'],
+  ])('%s is %s', (date, name) => {
+    expect(f.dayName(date.getTime(), now)).toBe(name);
+    expect(f.dayName(date.toISOString(), now)).toBe(name);
+  });
+  it('is not made up', () => expect(f.dayName('soon', now)).toBeNull());
 });
 
 describe('a stretch of time', () => {

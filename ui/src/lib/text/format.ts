@@ -106,9 +106,14 @@ export function money(usd: number | null | undefined): string {
   if (usd === 0) return '$0';
   if (usd < 0) return `−${money(-usd)}`;
   if (usd < 0.00001) return '<$0.00001';
-  if (usd < 0.0995) return `$${usd.toFixed(Math.min(6, 1 - Math.floor(Math.log10(usd)))).replace(/0+$/, '')}`;
+  if (usd < 0.0995) return `$${usd.toPrecision(2)}`;
   if (usd < 999.995) return `$${usd.toFixed(2)}`;
   return `$${usd < 999_999.5 ? grouped(Math.round(usd)) : short(usd)}`;
+}
+
+/** A figure without the zeros that only keep a column steady, for an axis: `$0.01`, `$3.50`, `$4`, `1 s`. */
+export function shortest(text: string): string {
+  return text.replace(/(\.\d\d\d*?)0+(?=$| )/, '$1').replace(/\.0+(?=$| )/, '');
 }
 
 /** All the digits there are, for a single thing: `$0.00001274`. */
@@ -222,6 +227,17 @@ const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', '
 /** `3 Mar`. */
 export function day(date: Date): string {
   return `${date.getDate()} ${MONTHS[date.getMonth()] ?? ''}`;
+}
+
+/** `Today`, `Yesterday`, `3 Mar`, `3 Mar 2025`: the day by the clock on the wall. */
+export function dayName(at: string | number | null | undefined, now: number): string | null {
+  const t = typeof at === 'number' ? at : time(at);
+  if (t === null) return null;
+  const [date, today] = [new Date(t), new Date(now)];
+  if (date.toDateString() === today.toDateString()) return 'Today';
+  const before = new Date(today.getFullYear(), today.getMonth(), today.getDate() - 1);
+  if (date.toDateString() === before.toDateString()) return 'Yesterday';
+  return date.getFullYear() === today.getFullYear() ? day(date) : `${day(date)} ${date.getFullYear()}`;
 }
 
 /** `14:03:12.045`, for log lines. */

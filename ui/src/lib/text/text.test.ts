@@ -133,6 +133,15 @@ describe('words', () => {
         expected: false,
       }),
     ).toMatchObject({ service: 'api', text: 'ended by SIGKILL', tone: 'down' });
+    const turned = { ...base, type: 'instance_state', service: 'api', instance: 0, from: 'stopped' } as const;
+    expect(eventWords({ ...turned, to: 'waiting', cause: 'waiting for db' })).toMatchObject({
+      text: 'waiting for db',
+      more: '',
+    });
+    expect(eventWords({ ...turned, to: 'starting', cause: 'asked for' })).toMatchObject({
+      text: 'starting',
+      more: 'asked for',
+    });
     expect(eventWords({ ...base, type: 'mark', mark: 'slept', slept_ms: 61_000 })).toMatchObject({
       service: null,
       text: 'The machine slept for 1 m 01 s',
@@ -202,7 +211,7 @@ describe('words of the gateway', () => {
     expect(budget).toMatchObject({
       tone: 'warn',
       text: '80 % of this month’s budget of this cockpit is spent',
-      more: '160.50 of 200.00 USD',
+      more: '$160.50 of $200.00',
     });
   });
 });

@@ -1,7 +1,7 @@
 /** States, owners, kinds and events in the words a person reads. */
 
 import type { Action, Event, Exit, InstanceState, Owner, Service, VerdictState } from '../types';
-import { bytes, compareTimes, count, duration, sentence } from './format';
+import { bytes, compareTimes, count, duration, money, sentence } from './format';
 
 /** What colour and weight a state gets. The shape is the state's own, see `StateMark.svelte`. */
 export type Tone = 'ok' | 'busy' | 'warn' | 'down' | 'idle';
@@ -136,7 +136,11 @@ export function eventWords(event: Event): EventWords {
   switch (event.type) {
     case 'instance_state': {
       const { label, tone } = stateWords(event.to);
-      return line(tone, event.to, event.service, label.toLowerCase(), event.cause);
+      const said = label.toLowerCase();
+      // `waiting for db` says that it waits: not `waiting · waiting for db`.
+      return event.cause.startsWith(`${said} `)
+        ? line(tone, event.to, event.service, event.cause)
+        : line(tone, event.to, event.service, said, event.cause);
     }
     case 'instance_exit':
       return line(
@@ -217,7 +221,7 @@ export function eventWords(event: Event): EventWords {
         'degraded',
         null,
         `${event.percent} % of this ${event.period}’s budget of ${event.whose} is spent`,
-        `${event.spent_usd.toFixed(2)} of ${event.limit_usd.toFixed(2)} USD`,
+        `${money(event.spent_usd)} of ${money(event.limit_usd)}`,
       );
     case 'refused':
       return line(

@@ -13,7 +13,7 @@ describe('the sentence', () => {
       { calls: 1284, cost_usd: 3.42, errors: 12 },
       '1,284 requests in the last 24 hours cost $3.42, 12 failed',
     ],
-    [{ calls: 1, cost_usd: 0.004, errors: 0 }, '1 request in the last 24 hours cost $0.004'],
+    [{ calls: 1, cost_usd: 0.004, errors: 0 }, '1 request in the last 24 hours cost $0.0040'],
     [{ calls: 1, cost_usd: 0, errors: 1 }, '1 request in the last 24 hours cost nothing, and failed'],
     [
       { calls: 8, cost_usd: null, unpriced_calls: 8 },
