@@ -15,6 +15,7 @@ import {
 describe('a call in words', () => {
   it.each([
     ['provider_stream_cut', 'stream cut'],
+    ['provider_error', 'provider error'],
     ['strange', 'strange'],
     ['odd_', 'odd '],
     [null, 'it failed, and nobody told why'],

@@ -9,7 +9,8 @@ import { faultOf } from './series';
 export function errorWords(code: string | null): string {
   if (code === null) return 'it failed, and nobody told why';
   const rest = code.slice(code.indexOf('_') + 1);
-  return (rest === '' ? code : rest).replaceAll('_', ' ');
+  // That an error is an error says nothing.
+  return (rest === '' || rest === 'error' ? code : rest).replaceAll('_', ' ');
 }
 
 export function outcomeWords(call: Call): { label: string; tone: Tone } {
