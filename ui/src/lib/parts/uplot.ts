@@ -23,6 +23,11 @@ async function loadPlot(): Promise<typeof uPlot> {
 /** The colours are drawn, not styled: they are read anew when the person's choice changes. */
 const LOOKS = ['(prefers-color-scheme: dark)', '(prefers-contrast: more)', '(forced-colors: active)'];
 
+/** In whole pixels: of `10.5px` uPlot would enlarge only the 5, and a fine screen shows half the size. */
+export function axisFont(family: string): string {
+  return `11px ${family}`;
+}
+
 export interface Place {
   height: number;
   build: (Plot: typeof uPlot) => uPlot;
