@@ -1,10 +1,10 @@
 //! Files that an earlier version wrote.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cockpit_model::Call;
 use cockpit_model::usage::Dimension;
+use cockpit_model::{Call, Record, ReportKind};
 use cockpit_store::Ledger;
 use cockpit_store::ledger::{Ack, Options, UsageQuery};
 use proptest::prelude::*;
@@ -85,6 +85,37 @@ fn three_hours_and_weeks_begin_behind_what_was_there_before_them() {
     assert_eq!(buckets(&path, 40), [midnight / (7 * DAY)]);
 }
 
+/// The file as an abrupt end leaves it: the rows are there, and in no sum.
+fn copy(folder: &Path, path: &Path) -> PathBuf {
+    let copy = folder.join("copy.db");
+    std::fs::copy(path, &copy).unwrap();
+    std::fs::copy(folder.join("ledger.db-wal"), folder.join("copy.db-wal")).unwrap();
+    copy
+}
+
+#[test]
+fn three_hours_begin_behind_what_is_in_no_sum_yet() {
+    for newest_is_a_call in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let clock = Clock::new();
+        let ledger = open(&path, &clock);
+        let (call, report) = if newest_is_a_call {
+            (NOON - 4 * HOUR, NOON - 8 * HOUR)
+        } else {
+            (NOON - 8 * HOUR, NOON - 4 * HOUR)
+        };
+        let report = given::report(1, ReportKind::Task, report);
+        let told = vec![Record::Call(given::call(1, call)), Record::Report(report)];
+        ledger.ingest(told).wait().unwrap();
+        let path = copy(folder.path(), &path);
+        ledger.close();
+        without_weeks(&path);
+        open(&path, &clock).close();
+        assert_eq!(floor(&path, "floor_3h") * 1000, NOON - 3 * HOUR);
+    }
+}
+
 #[test]
 fn a_new_file_has_them_from_the_first_call_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -159,11 +190,7 @@ proptest! {
         let ledger = open(&path, &clock);
         take(&ledger, before, &mut calls);
         if unrolled {
-            // As an abrupt end leaves it: the rows are there, and in no sum.
-            let copy = folder.path().join("copy.db");
-            std::fs::copy(&path, &copy).unwrap();
-            std::fs::copy(folder.path().join("ledger.db-wal"), folder.path().join("copy.db-wal")).unwrap();
-            path = copy;
+            path = copy(folder.path(), &path);
         }
         ledger.close();
         without_weeks(&path);

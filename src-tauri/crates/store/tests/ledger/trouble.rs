@@ -272,25 +272,29 @@ fn what_cannot_be_opened_is_tried_again_and_loses_nothing_of_our_own() {
     assert_eq!(ledger.calls(&everything()).unwrap()[0].id, "own");
 }
 
-#[test]
-fn what_is_old_is_dropped_and_its_days_are_still_known() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ledger.db");
-    let clock = Clock::new();
-    let (ledger, _) = given::open(&path, &clock);
-    let calls: Vec<_> = (0..9_000).map(|n| given::call(n, NOON - n)).collect();
-    ingest(&ledger, calls.clone());
-    let report = given::report(1, ReportKind::Task, NOON);
-    ledger.ingest(vec![Record::Report(report)]).wait().unwrap();
+/// A ledger that was told of these, and is opened again 32 days after the tests' day; as if that had been caught up with.
+fn a_month_later(path: &Path, clock: &Clock, records: Vec<Record>) -> Ledger {
+    let (ledger, _) = given::open(path, clock);
+    ledger.ingest(records).wait().unwrap();
     ledger.close();
-
-    // 32 days later; as if it had been caught up with.
     clock.set(NOON + 32 * DAY);
     let options = Options {
         pace: None,
         ..clock.options()
     };
-    let (ledger, _) = Ledger::open_with(&path, options).unwrap();
+    Ledger::open_with(path, options).unwrap().0
+}
+
+#[test]
+fn what_is_old_is_dropped_and_its_days_are_still_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = Clock::new();
+    let calls: Vec<_> = (0..9_000).map(|n| given::call(n, NOON - n)).collect();
+    let report = given::report(1, ReportKind::Task, NOON);
+    let told = calls.iter().cloned().map(Record::Call);
+    let told = told.chain([Record::Report(report)]).collect();
+    let ledger = a_month_later(&path, &clock, told);
     assert_eq!(ledger.oldest(), at(NOON + 2 * DAY - 12 * HOUR));
     assert_eq!(ledger.calls(&everything()).unwrap(), []);
     let rows = || {
@@ -340,20 +344,12 @@ fn a_window_whose_calls_are_dropped_has_nothing_of_the_hours_behind_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     let clock = Clock::new();
-    let (ledger, _) = given::open(&path, &clock);
     // A Monday, and the day after it.
     let day = NOON - 2 * DAY - 12 * HOUR;
     let times = [3 * HOUR, 15 * HOUR, DAY + HOUR];
-    ingest(&ledger, times.map(|time| given::call(time, day + time)));
-    ledger.close();
-
+    let told = times.map(|time| Record::Call(given::call(time, day + time)));
+    let ledger = a_month_later(&path, &clock, told.into());
     // Its hours are still known.
-    clock.set(NOON + 32 * DAY);
-    let options = Options {
-        pace: None,
-        ..clock.options()
-    };
-    let (ledger, _) = Ledger::open_with(&path, options).unwrap();
     eventually(|| ledger.calls(&everything()).unwrap().is_empty());
     for (hours, calls) in [(12, 1), (18, 2), (24, 2), (48, 3)] {
         let query = UsageQuery {
