@@ -29,7 +29,7 @@ const BATCH: u64 = 10_000;
 const INGESTED: u64 = 500_000;
 const KILLS: u64 = 100;
 /// When usage is asked: just after midnight into the second day of a week (2026-01-02 00:01:07 UTC). What begins a day
-/// or 29 days before begins as inconveniently as anything can: just after a week did, and so a day and an hour.
+/// or 29 days before begins just after a week did, and so a day and an hour.
 const ASKED: i64 = 1_767_312_067;
 /// Each question is asked so often.
 const TIMES: u32 = 15;

@@ -92,6 +92,20 @@ impl Dense {
         Ok(())
     }
 
+    /// Takes off what an encoded [`Sketch`] counted, all of which must have been counted here. After an error it is of
+    /// no use any more.
+    pub fn take_encoded(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
+        let other = Sketch::decode(bytes)?;
+        self.zeros = self.zeros.checked_sub(other.zeros).ok_or(Corrupt)?;
+        self.count = self.count.checked_sub(other.count).ok_or(Corrupt)?;
+        for (bin, fewer) in other.bins {
+            let place = usize::from(bin.wrapping_sub(self.first));
+            let count = self.counts.get_mut(place).ok_or(Corrupt)?;
+            *count = count.checked_sub(fewer).ok_or(Corrupt)?;
+        }
+        Ok(())
+    }
+
     fn put(&mut self, bin: u16, more: u64) {
         let place = usize::from(bin.wrapping_sub(self.first));
         if let Some(count) = self.counts.get_mut(place) {

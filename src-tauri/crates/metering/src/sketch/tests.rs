@@ -134,6 +134,20 @@ proptest! {
     }
 
     #[test]
+    fn what_is_taken_off_was_never_there(kept in values(), taken in values(), more in values()) {
+        let mut dense = Dense::default();
+        for piece in [&kept, &taken] {
+            dense.merge_encoded(&encoded(&of(piece))).unwrap();
+        }
+        dense.take_encoded(&encoded(&of(&taken))).unwrap();
+        prop_assert_eq!(&Sketch::from(&dense), &of(&kept));
+        let quantiles = dense.quantiles([0.5, 0.95, 0.99]);
+        prop_assert_eq!(quantiles, [0.5, 0.95, 0.99].map(|q| of(&kept).quantile(q)));
+        let too_much = [&kept[..], &more, &[250.0]].concat();
+        prop_assert_eq!(dense.take_encoded(&encoded(&of(&too_much))), Err(Corrupt));
+    }
+
+    #[test]
     fn the_dense_sum_is_the_same_sketch(
         before in values(),
         pieces in prop::collection::vec(values(), 0..6),

@@ -13,7 +13,7 @@
 //!   are caught up after an abrupt end (`rollup`).
 //! - **A question** is answered from the rollups that fit its window, the rows at its ragged edges and
 //!   the rows that no rollup has yet: what it says is what counting all rows would say (`tiers`,
-//!   `query`).
+//!   `query`). By dimension a rollup that reaches a little beyond the window fits too, less what lies beyond.
 //! - **What callers spent** is summed up by day in the transaction that writes the rows, for budgets that
 //!   outlive the engine (`spending`).
 //! - **Retention** drops slices from the old end (`retention`), by a time that follows the clock only so fast (`horizon`).

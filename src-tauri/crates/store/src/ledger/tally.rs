@@ -129,6 +129,19 @@ impl Sums {
         *self = Self::of_fields(fields);
     }
 
+    /// Takes off what was merged; `None` if it cannot have been, or if a sum was too large to tell.
+    fn take(&mut self, other: &Self) -> Option<()> {
+        let mut fields = self.fields();
+        for (ours, theirs) in fields.iter_mut().zip(other.fields()) {
+            if *ours == u64::MAX {
+                return None;
+            }
+            *ours = ours.checked_sub(theirs)?;
+        }
+        *self = Self::of_fields(fields);
+        Some(())
+    }
+
     pub(crate) fn add_report(&mut self, report: &Report) {
         match report.kind {
             ReportKind::Task => {
@@ -440,6 +453,22 @@ impl<S: Encoded> Tally<S> {
     }
 }
 
+impl Tally<Dense> {
+    /// Takes off what [`Tally::merge_parts`] added; `None` if it cannot have. Then it is of no use any more.
+    pub(crate) fn take_parts(&mut self, parts: &Parts<'_>) -> Option<()> {
+        self.sums.take(&parts.sums)?;
+        for (ours, theirs) in [
+            (&mut self.latency, parts.latency),
+            (&mut self.ttft, parts.ttft),
+        ] {
+            if !theirs.is_empty() {
+                ours.take_encoded(theirs).ok()?;
+            }
+        }
+        Some(())
+    }
+}
+
 impl Tally<Sketch> {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(96);
@@ -466,4 +495,25 @@ pub(crate) fn active_user(report: &Report) -> Option<&str> {
     )
     .then_some(report.user.as_deref())
     .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_off_must_have_been_there_and_be_known() {
+        let sums = |calls, input| Sums {
+            calls,
+            input,
+            ..Sums::default()
+        };
+        let mut known = sums(7, 100);
+        assert_eq!(known.take(&sums(3, 40)), Some(()));
+        assert_eq!(known, sums(4, 60));
+        assert_eq!(known.take(&sums(1, 61)), None);
+        let mut beyond = sums(2, u64::MAX);
+        beyond.merge(&sums(1, 5));
+        assert_eq!(beyond.take(&sums(1, 5)), None);
+    }
 }

@@ -193,6 +193,121 @@ fn cover_with(from: i64, to: i64, tiers: &[usize], floors: &Floors, out: &mut Ve
     cover_with(end, to, finer, floors, out);
 }
 
+/// A piece of what sums are made of: added, or taken off again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Of a tier.
+    pub piece: Segment,
+    /// Whether it is taken off.
+    pub taken: bool,
+    /// Whether it has what is taken off, or is that: then no value may be hidden in a rest.
+    pub strict: bool,
+}
+
+impl Part {
+    /// A piece of which nothing is taken off.
+    pub(crate) fn plain(piece: Segment) -> Self {
+        Self {
+            piece,
+            taken: false,
+            strict: false,
+        }
+    }
+
+    fn buckets(&self) -> i64 {
+        match self.piece.source {
+            Source::Tier(tier) => (self.piece.to - self.piece.from) / (length(tier) * 1000),
+            Source::Rows => i64::MAX,
+        }
+    }
+
+    /// As it is seen by whatever it is taken off from.
+    fn turned(self) -> Self {
+        Self {
+            taken: !self.taken,
+            strict: true,
+            ..self
+        }
+    }
+}
+
+/// The pieces of tiers in a [`cover`] of all tiers, put together anew from as few buckets as do: a day that begins at
+/// five past midnight is the whole day without its first five minutes. What is added comes before what is taken off.
+pub(crate) fn balance(cover: &[Segment], floors: &Floors) -> Vec<Part> {
+    let all: Vec<usize> = (0..TIERS.len()).collect();
+    let runs = cover.chunk_by(|a, b| a.source != Source::Rows && b.source != Source::Rows);
+    let mut parts = Vec::new();
+    for run in runs {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            continue;
+        };
+        if first.source == Source::Rows {
+            continue;
+        }
+        match fewest(first.from, last.to, &all, floors) {
+            Some(fewest) => parts.extend(fewest),
+            None => parts.extend(run.iter().copied().map(Part::plain)),
+        }
+    }
+    parts.sort_by_key(|part| (part.taken, !part.strict));
+    parts
+}
+
+/// `None`: no buckets fit.
+fn fewest(from: i64, to: i64, tiers: &[usize], floors: &Floors) -> Option<Vec<Part>> {
+    if from >= to {
+        return Some(Vec::new());
+    }
+    let (tier, finer) = tiers.split_last()?;
+    let length = length(*tier) * 1000;
+    let floor = floors.tiers.get(*tier).copied().unwrap_or(i64::MAX / 1000) * 1000;
+    let begin = next(from.max(floor), length);
+    let end = to.div_euclid(length) * length;
+    if begin > end {
+        return edge(from, to, *tier, finer, floors);
+    }
+    let mut parts = edge(from, begin, *tier, finer, floors)?;
+    if begin < end {
+        parts.push(Part::plain(Segment {
+            source: Source::Tier(*tier),
+            from: begin,
+            to: end,
+        }));
+    }
+    parts.extend(edge(end, to, *tier, finer, floors)?);
+    Some(parts)
+}
+
+/// A time that is less than a bucket of a tier: from finer ones, or from that bucket without what is not asked for.
+fn edge(from: i64, to: i64, tier: usize, finer: &[usize], floors: &Floors) -> Option<Vec<Part>> {
+    let length = length(tier) * 1000;
+    let begin = from.div_euclid(length) * length;
+    let plain = fewest(from, to, finer, floors);
+    if from >= to || to > begin + length || !floors.keeps(tier, begin / 1000) {
+        return plain;
+    }
+    let whole = Part {
+        piece: Segment {
+            source: Source::Tier(tier),
+            from: begin,
+            to: begin + length,
+        },
+        taken: false,
+        strict: true,
+    };
+    let around = fewest(begin, from, finer, floors).zip(fewest(to, begin + length, finer, floors));
+    let without = around.map(|(before, after)| {
+        let around = before.into_iter().chain(after).map(Part::turned);
+        std::iter::once(whole).chain(around).collect::<Vec<_>>()
+    });
+    let buckets = |parts: &[Part]| parts.iter().map(Part::buckets).sum::<i64>();
+    match (plain, without) {
+        (Some(plain), Some(without)) if buckets(&without) < buckets(&plain) => Some(without),
+        (None, without) => without,
+        (plain, _) => plain,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::indexing_slicing, reason = "tests")]
@@ -218,6 +333,33 @@ mod tests {
         }
         assert!(TIERS.iter().all(|tier| tier.chunk % tier.length == 0));
         assert_eq!((length(HOURS), length(DAYS)), (HOUR, DAY));
+    }
+
+    #[test]
+    fn a_day_that_begins_late_is_a_day_without_its_begin() {
+        let mut floors = Floors::at(&Keep::default(), NOW);
+        // The second of a week.
+        let day = NOW.div_euclid(WEEK) * WEEK - 6 * DAY;
+        floors.tiers[1] = day;
+        let cover = cover((day + 67) * 1000, (day + 2 * DAY) * 1000, None, &floors);
+        let parts = balance(&cover, &floors);
+        let part = |tier, from: i64, to: i64, taken, strict| Part {
+            piece: Segment {
+                source: Source::Tier(tier),
+                from: from * 1000,
+                to: to * 1000,
+            },
+            taken,
+            strict,
+        };
+        assert_eq!(
+            parts,
+            [
+                part(DAYS, day, day + DAY, false, true),
+                part(DAYS, day + DAY, day + 2 * DAY, false, false),
+                part(1, day, day + 300, true, true),
+            ]
+        );
     }
 
     #[test]
@@ -263,7 +405,7 @@ mod tests {
             prop_assert!(floors.tiers[HOURS + 1] >= floors.tiers[HOURS]);
             prop_assert!(floors.tiers[DAYS + 1] >= floors.tiers[DAYS]);
             let oldest = floors.tiers[DAYS];
-            prop_assert_eq!(floors.finest_at(oldest), Some(if oldest == 0 && now < 30 * DAY { 0 } else { DAYS }));
+            prop_assert_eq!(floors.finest_at(oldest) == Some(DAYS), floors.tiers[HOURS] > oldest);
         }
 
         #[test]
@@ -291,6 +433,48 @@ mod tests {
                 }
             }
             prop_assert_eq!(at, to);
+        }
+
+        #[test]
+        fn what_is_added_and_not_taken_off_is_what_the_cover_has(
+            from in (NOW - 40 * DAY) * 1000..NOW * 1000,
+            length in prop_oneof![0..3 * HOUR * 1000, 0..3 * DAY * 1000, 0..40 * DAY * 1000],
+            recent in any::<bool>(),
+            three_hours in -40 * DAY..2 * DAY,
+            weeks in -40 * DAY..8 * DAY,
+        ) {
+            let floors = begun(three_hours, weeks);
+            let from = if recent { NOW * 1000 - length } else { from };
+            let cover = cover(from, from + length, None, &floors);
+            let parts = balance(&cover, &floors);
+            let of_tiers: Vec<Part> = cover
+                .iter()
+                .filter(|piece| piece.source != Source::Rows)
+                .map(|piece| Part::plain(*piece))
+                .collect();
+            let buckets = |parts: &[Part]| parts.iter().map(Part::buckets).sum::<i64>();
+            prop_assert!(buckets(&parts) <= buckets(&of_tiers));
+            let times = |parts: &[Part], at: i64| -> i32 {
+                let there = parts.iter().filter(|part| (part.piece.from..part.piece.to).contains(&at));
+                there.map(|part| if part.taken { -1 } else { 1 }).sum()
+            };
+            let borders = parts.iter().chain(&of_tiers).flat_map(|part| [part.piece.from, part.piece.to]);
+            for at in borders.flat_map(|border| [border - 1, border]) {
+                prop_assert_eq!(times(&parts, at), times(&of_tiers, at));
+            }
+            prop_assert!(parts.is_sorted_by_key(|part| part.taken), "what is taken off must be there");
+            for part in &parts {
+                let Source::Tier(tier) = part.piece.source else {
+                    panic!("rows are read one by one");
+                };
+                let length = TIERS[tier].length * 1000;
+                prop_assert_eq!((part.piece.from % length, part.piece.to % length), (0, 0));
+                prop_assert!(part.piece.from >= floors.tiers[tier] * 1000);
+                let overlaps = parts.iter().any(|other| {
+                    other != part && other.piece.from < part.piece.to && part.piece.from < other.piece.to
+                });
+                prop_assert_eq!(part.strict, part.taken || overlaps);
+            }
         }
     }
 }

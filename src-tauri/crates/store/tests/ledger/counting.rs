@@ -420,6 +420,48 @@ fn many_values_over_many_days_are_counted_as_few_are() {
     naive::check(&usage, Some(Dimension::User), &calls, &[]);
 }
 
+/// An hour but its first five minutes is that hour without them, where all who called in it are known.
+#[test]
+fn who_called_only_before_a_window_is_not_in_it_however_many_they_were() {
+    // Beyond 1500 the hour's smallest are summed up as one, and these are all of the window.
+    for before in [3, 1200] {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::new();
+        let options = Options {
+            exact_up_to: 0,
+            ..clock.options()
+        };
+        let (ledger, _) = Ledger::open_with(folder.path().join("ledger.db"), options).unwrap();
+        let hour = NOON - 2 * HOUR;
+        let early = (0..before).map(|n| (n, hour + n));
+        let both = [(0, hour + 20 * MINUTE), (1, hour + 59 * MINUTE)];
+        let late = (0..380).map(|n| (before + n, hour + 5 * MINUTE + n * 8000));
+        let calls: Vec<_> = early
+            .chain(both)
+            .chain(late)
+            .enumerate()
+            .map(|(id, (user, ms))| {
+                let mut call = given::call(id, ms);
+                call.user = Some(format!("user-{user}"));
+                call.latency_ms = Some(100.0 + (id % 37) as f64);
+                let cost = if user < before { 9_000 } else { 1_000 + user };
+                call.cost_usd = Some(Usd::from_pico(cost));
+                call
+            })
+            .collect();
+        given::ingest(&ledger, calls.clone());
+        let query = UsageQuery {
+            from: at(hour + 5 * MINUTE),
+            to: at(hour + HOUR),
+            step: None,
+            group_by: Some(Dimension::User),
+        };
+        let usage = ledger.usage(&query, clock.now()).unwrap();
+        assert_eq!(usage.groups.len(), 382);
+        naive::check(&usage, Some(Dimension::User), &calls, &[]);
+    }
+}
+
 #[test]
 fn what_was_recorded_before_a_question_is_in_its_answer() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use cockpit_model::usage::{Dimension, Group, Point};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
 use super::merge;
 use super::usage::{Rolled, each_row};
@@ -142,37 +143,51 @@ impl Series<'_> {
             self.connection,
             piece,
             Some(self.dimension),
-            |_, value, body| {
-                let place = self.values.iter().position(|wanted| wanted.is(value));
-                match place.and_then(|place| tallies.get_mut(place)) {
-                    Some(tally) => S::add_parts(tally, &Parts::read(body)?),
-                    None => Some(()),
-                }
-            },
-        )
+            |_, value, body| self.add(value, body, tallies),
+        )?
+        .ok_or_else(|| damaged().into())
     }
 
+    /// One question for each bucket: SQLite looks the values up in their order, and stays where it is between those
+    /// that lie together.
     fn look_up<S: Rolled>(&self, piece: Segment, tallies: &mut [Tally<S>]) -> Result<(), Error> {
         let Source::Tier(tier) = piece.source else {
             return Ok(());
         };
         let of_tier = rollup::series(tier, Some(self.dimension));
         let length = length(tier) * 1000;
-        let mut statement = self.connection.prepare_cached(
-            "SELECT body FROM rollups WHERE series = ?1 AND at = ?2 AND value = ?3",
-        )?;
+        let places = vec!["?"; self.values.len()].join(", ");
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT value, body FROM rollups WHERE series = ? AND at = ? AND value IN ({places})"
+        ))?;
+        for (value, parameter) in self.values.iter().zip(3..) {
+            statement.raw_bind_parameter(parameter, value)?;
+        }
+        statement.raw_bind_parameter(1, of_tier)?;
         for at in piece.from / length..piece.to / length {
-            for (value, tally) in self.values.iter().zip(&mut *tallies) {
-                statement
-                    .query_row(params![of_tier, at, value], |row| {
-                        let body = row.get_ref(0)?.as_blob().unwrap_or_default();
-                        let parts = Parts::read(body).ok_or_else(damaged)?;
-                        S::add_parts(tally, &parts).ok_or_else(damaged)
-                    })
-                    .optional()?;
+            statement.raw_bind_parameter(2, at)?;
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next()? {
+                let body = row.get_ref(1)?.as_blob().unwrap_or_default();
+                self.add(row.get_ref(0)?, body, tallies)
+                    .ok_or_else(damaged)?;
             }
         }
         Ok(())
+    }
+
+    /// Adds a rollup to its value's tally, if that is among those that are read; `None`: it is damaged.
+    fn add<S: Rolled>(
+        &self,
+        value: ValueRef<'_>,
+        body: &[u8],
+        tallies: &mut [Tally<S>],
+    ) -> Option<()> {
+        let place = self.values.iter().position(|wanted| wanted.is(value));
+        match place.and_then(|place| tallies.get_mut(place)) {
+            Some(tally) => S::add_parts(tally, &Parts::read(body)?),
+            None => Some(()),
+        }
     }
 }
 

@@ -1,5 +1,10 @@
 //! The rollups of many values, merged by value. A month of a thousand users is thirty thousand rollups and more: one
 //! thread reads them, and others, where there are cores for them, add them up meanwhile.
+//!
+//! Fewer are read where a window lacks little of a bucket: that is added, and taken off again what was not asked for
+//! ([`balance`](crate::ledger::tiers::balance)). All sums and sketches are whole numbers: what comes out is the same.
+//! Not so where a bucket has summed up its smallest values as one, for who is in that is not known; then only what was
+//! asked for is added.
 
 use std::collections::HashMap;
 use std::num::NonZero;
@@ -16,6 +21,7 @@ use super::window::Window;
 use crate::error::Error;
 use crate::ledger::rollup::{Value, damaged};
 use crate::ledger::tally::{Parts, Tally};
+use crate::ledger::tiers::Part;
 
 /// Rollups handed over at once; fewer than these are not worth a thread.
 const BATCH: usize = 1024;
@@ -36,6 +42,8 @@ struct Entry {
     value: Option<Value>,
     value_length: usize,
     body_length: usize,
+    /// Whether it is taken off.
+    taken: bool,
 }
 
 impl Batch {
@@ -48,7 +56,7 @@ impl Batch {
         std::mem::replace(self, empty)
     }
 
-    fn push(&mut self, value: ValueRef<'_>, body: &[u8]) {
+    fn push(&mut self, value: ValueRef<'_>, body: &[u8], taken: bool) {
         let (value, text) = match value {
             ValueRef::Text(text) => (None, text),
             other => (Some(Value::read(other)), &[][..]),
@@ -59,6 +67,7 @@ impl Batch {
             value,
             value_length: text.len(),
             body_length: body.len(),
+            taken,
         });
     }
 }
@@ -78,7 +87,7 @@ impl<S: Rolled> Merged<S> {
         }
     }
 
-    /// `None`: a rollup is damaged.
+    /// `None`: a rollup is damaged, or does not have what is to be taken off.
     fn add(&mut self, batch: &Batch) -> Option<()> {
         let mut bytes = &batch.bytes[..];
         for entry in &batch.rows {
@@ -92,7 +101,12 @@ impl<S: Rolled> Merged<S> {
                     None => self.texts.entry(text.to_vec()).or_default(),
                 },
             };
-            S::add_parts(tally, &Parts::read(body)?)?;
+            let parts = Parts::read(body)?;
+            if entry.taken {
+                S::take_parts(tally, &parts)?;
+            } else {
+                S::add_parts(tally, &parts)?;
+            }
         }
         Some(())
     }
@@ -111,6 +125,10 @@ impl<S: Rolled> Merged<S> {
             (Value::Text(text), tally)
         });
         for (value, tally) in texts.chain(self.others) {
+            // All of it was taken off again.
+            if tally.sums.calls == 0 {
+                continue;
+            }
             match tallies.entry(value) {
                 std::collections::hash_map::Entry::Occupied(mut known) => {
                     known.get_mut().merge(&tally);
@@ -136,17 +154,41 @@ pub(super) fn by_value<S: Rolled>(
     dimension: Dimension,
     tallies: &mut HashMap<Value, Tally<S>>,
 ) -> Result<(), Error> {
+    let parts = window.balance();
+    let mut merged = None;
+    if parts.iter().any(|part| part.taken) {
+        merged = merge(connection, dimension, parts)?;
+    }
+    if merged.is_none() {
+        let plain = window.whole().into_iter().map(Part::plain);
+        merged = merge(connection, dimension, plain)?;
+    }
+    for merged in merged.ok_or_else(damaged)? {
+        merged.tell(tallies);
+    }
+    Ok(())
+}
+
+/// `None`: a rollup is damaged, or what is to be taken off is not known of each value.
+fn merge<S: Rolled>(
+    connection: &Connection,
+    dimension: Dimension,
+    parts: impl IntoIterator<Item = Part>,
+) -> Result<Option<Vec<Merged<S>>>, Error> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     // Adding up takes longer than reading: where there are two cores the reader's helps.
     let hands = cores.min(MOST);
     thread::scope(|scope| {
         let mut batches: Vec<Batch> = (0..hands).map(|_| Batch::default()).collect();
         let mut crew = Vec::<Hand<'_, S>>::new();
-        for piece in window.whole() {
-            each_row(connection, piece, Some(dimension), |_, value, body| {
+        for part in parts {
+            let read = each_row(connection, part.piece, Some(dimension), |_, value, body| {
+                if part.strict && Value::Rest.is(value) {
+                    return None;
+                }
                 let place = place_of(value) % hands;
                 let batch = batches.get_mut(place)?;
-                batch.push(value, body);
+                batch.push(value, body, part.taken);
                 if batch.rows.len() < BATCH {
                     return Some(());
                 }
@@ -157,17 +199,17 @@ pub(super) fn by_value<S: Rolled>(
                         Hand { batches, thread }
                     }));
                 }
-                // One that has ended found a damaged rollup.
+                // One that has ended cannot go on.
                 crew.get(place)?.batches.send(batch.take()).ok()
             })?;
+            if read.is_none() {
+                return Ok(None);
+            }
         }
         if crew.is_empty() {
             let mut merged = Merged::new();
-            for batch in &batches {
-                merged.add(batch).ok_or_else(damaged)?;
-            }
-            merged.tell(tallies);
-            return Ok(());
+            let whole: Option<()> = batches.iter().try_for_each(|batch| merged.add(batch));
+            return Ok(whole.map(|()| vec![merged]));
         }
         let ends: Vec<_> = crew
             .into_iter()
@@ -178,11 +220,9 @@ pub(super) fn by_value<S: Rolled>(
                 hand.thread
             })
             .collect();
-        for thread in ends {
-            let merged = thread.join().map_err(|_| Error::Ended)?;
-            merged.ok_or_else(damaged)?.tell(tallies);
-        }
-        Ok(())
+        let merged: Result<Vec<Option<Merged<S>>>, _> =
+            ends.into_iter().map(ScopedJoinHandle::join).collect();
+        Ok(merged.map_err(|_| Error::Ended)?.into_iter().collect())
     })
 }
 

@@ -83,11 +83,16 @@ pub(super) trait Rolled: Told + Send {
     /// Whether rollups are read at all.
     const READS: bool;
     fn add_parts(tally: &mut Tally<Self>, parts: &Parts<'_>) -> Option<()>;
+    /// Takes off what was added; `None` if it cannot have been.
+    fn take_parts(tally: &mut Tally<Self>, parts: &Parts<'_>) -> Option<()>;
 }
 
 impl Rolled for Vec<f64> {
     const READS: bool = false;
     fn add_parts(_: &mut Tally<Self>, _: &Parts<'_>) -> Option<()> {
+        Some(())
+    }
+    fn take_parts(_: &mut Tally<Self>, _: &Parts<'_>) -> Option<()> {
         Some(())
     }
 }
@@ -96,6 +101,9 @@ impl Rolled for Dense {
     const READS: bool = true;
     fn add_parts(tally: &mut Tally<Self>, parts: &Parts<'_>) -> Option<()> {
         tally.merge_parts(parts)
+    }
+    fn take_parts(tally: &mut Tally<Self>, parts: &Parts<'_>) -> Option<()> {
+        tally.take_parts(parts)
     }
 }
 
@@ -291,18 +299,19 @@ pub(super) fn each_rollup(
 ) -> Result<(), Error> {
     each_row(connection, piece, dimension, |at, value, body| {
         each(at, value, &Parts::read(body)?)
-    })
+    })?
+    .ok_or_else(|| damaged().into())
 }
 
-/// The same as it is in the table.
+/// The same as it is in the table. `None`, if `each` said so: what comes after it is not read.
 pub(super) fn each_row(
     connection: &Connection,
     piece: Segment,
     dimension: Option<Dimension>,
     mut each: impl FnMut(i64, ValueRef<'_>, &[u8]) -> Option<()>,
-) -> Result<(), Error> {
+) -> Result<Option<()>, Error> {
     let Source::Tier(tier) = piece.source else {
-        return Ok(());
+        return Ok(Some(()));
     };
     let length = length(tier) * 1000;
     let mut statement = connection.prepare_cached(
@@ -316,7 +325,9 @@ pub(super) fn each_row(
     while let Some(row) = rows.next()? {
         let at: i64 = row.get(0)?;
         let body = row.get_ref(2)?.as_blob().unwrap_or_default();
-        each(at * length, row.get_ref(1)?, body).ok_or_else(damaged)?;
+        if each(at * length, row.get_ref(1)?, body).is_none() {
+            return Ok(None);
+        }
     }
-    Ok(())
+    Ok(Some(()))
 }

@@ -4,7 +4,9 @@ use cockpit_model::Timestamp;
 use rusqlite::Connection;
 
 use super::usage::UsageQuery;
-use crate::ledger::tiers::{DAY, DAYS, Floors, Segment, Source, WEEK, cover, length, next};
+use crate::ledger::tiers::{
+    DAY, DAYS, Floors, Part, Segment, Source, WEEK, balance, cover, length, next,
+};
 use crate::ledger::{key, rollup, schema};
 
 /// Steps of a series at most.
@@ -124,6 +126,11 @@ impl Window {
     /// The pieces to read for sums over the whole window.
     pub(crate) fn whole(&self) -> Vec<Segment> {
         cover(self.scan_from, self.scan_to, None, &self.floors)
+    }
+
+    /// The same, the pieces of tiers from as few buckets as do, some of which are taken off.
+    pub(crate) fn balance(&self) -> Vec<Part> {
+        balance(&self.whole(), &self.floors)
     }
 
     /// The pieces to read for sums over each step.
