@@ -390,6 +390,14 @@ fn ten_thousand_calls_are_exact_and_more_are_not() {
     naive::check(&usage, Some(Dimension::Model), &calls, &[]);
 }
 
+/// A ledger that has these calls in its sums: else they were counted one by one for some seconds.
+fn summed_up(path: &Path, options: &Options, calls: Vec<Call>) -> Ledger {
+    let (ledger, _) = Ledger::open_with(path, options.clone()).unwrap();
+    given::ingest(&ledger, calls);
+    ledger.close();
+    Ledger::open_with(path, options.clone()).unwrap().0
+}
+
 #[test]
 fn many_values_over_many_days_are_counted_as_few_are() {
     let folder = tempfile::tempdir().unwrap();
@@ -398,7 +406,6 @@ fn many_values_over_many_days_are_counted_as_few_are() {
         exact_up_to: 0,
         ..clock.options()
     };
-    let (ledger, _) = Ledger::open_with(folder.path().join("ledger.db"), options).unwrap();
     // More than one thread adds up, and more than one batch goes to each.
     let calls: Vec<_> = (0..391 * 13)
         .map(|n| {
@@ -408,7 +415,7 @@ fn many_values_over_many_days_are_counted_as_few_are() {
             call
         })
         .collect();
-    given::ingest(&ledger, calls.clone());
+    let ledger = summed_up(&folder.path().join("ledger.db"), &options, calls.clone());
     let query = UsageQuery {
         from: at(NOON - 14 * DAY),
         to: at(NOON),
@@ -418,6 +425,37 @@ fn many_values_over_many_days_are_counted_as_few_are() {
     let usage = ledger.usage(&query, clock.now()).unwrap();
     assert_eq!(usage.groups.len(), 391);
     naive::check(&usage, Some(Dimension::User), &calls, &[]);
+}
+
+#[test]
+fn long_series_of_many_values_are_those_of_counting() {
+    // Of few all are read, of more the largest are looked up.
+    for users in [20, 60] {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::new();
+        let options = Options {
+            exact_up_to: 0,
+            ..clock.options()
+        };
+        let calls: Vec<_> = (0..users * 60)
+            .map(|n| {
+                let mut call = given::call(n, NOON - 1 - n / users * 5 * MINUTE);
+                call.user = Some(format!("user-{}", n % users));
+                call.latency_ms = Some(100.0 + (n % 37) as f64);
+                call
+            })
+            .collect();
+        let ledger = summed_up(&folder.path().join("ledger.db"), &options, calls.clone());
+        let query = UsageQuery {
+            from: at(NOON - 5 * HOUR - 7),
+            to: at(NOON),
+            step: None,
+            group_by: Some(Dimension::User),
+        };
+        let usage = ledger.usage(&query, clock.now()).unwrap();
+        assert_eq!(usage.groups[11].series.len(), 61);
+        naive::check(&usage, Some(Dimension::User), &calls, &[]);
+    }
 }
 
 /// An hour but its first five minutes is that hour without them, where all who called in it are known.
@@ -431,7 +469,6 @@ fn who_called_only_before_a_window_is_not_in_it_however_many_they_were() {
             exact_up_to: 0,
             ..clock.options()
         };
-        let (ledger, _) = Ledger::open_with(folder.path().join("ledger.db"), options).unwrap();
         let hour = NOON - 2 * HOUR;
         let early = (0..before).map(|n| (n, hour + n));
         let both = [(0, hour + 20 * MINUTE), (1, hour + 59 * MINUTE)];
@@ -449,7 +486,7 @@ fn who_called_only_before_a_window_is_not_in_it_however_many_they_were() {
                 call
             })
             .collect();
-        given::ingest(&ledger, calls.clone());
+        let ledger = summed_up(&folder.path().join("ledger.db"), &options, calls.clone());
         let query = UsageQuery {
             from: at(hour + 5 * MINUTE),
             to: at(hour + HOUR),

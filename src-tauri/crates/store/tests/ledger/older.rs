@@ -117,6 +117,23 @@ fn three_hours_begin_behind_what_is_in_no_sum_yet() {
 }
 
 #[test]
+fn three_hours_begin_no_sooner_than_hours() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = Clock::new();
+    open(&path, &clock).close();
+    without_weeks(&path);
+    let hours = (NOON - 10 * DAY - 12 * HOUR) / 1000;
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute("UPDATE meta SET value = ?1 WHERE key = 'floor_1h'", [hours])
+        .unwrap();
+    open(&path, &clock).close();
+    assert_eq!(floor(&path, "floor_1h"), hours);
+    assert_eq!(floor(&path, "floor_3h"), hours);
+}
+
+#[test]
 fn a_new_file_has_them_from_the_first_call_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
