@@ -130,7 +130,9 @@ impl Window {
 
     /// The same, the pieces of tiers from as few buckets as do, some of which are taken off.
     pub(crate) fn balance(&self) -> Vec<Part> {
-        balance(&self.whole(), &self.floors)
+        // Where it reaches further than it was asked there is nothing.
+        let until = (self.scan_to > self.to).then_some(self.to);
+        balance(&self.whole(), &self.floors, until)
     }
 
     /// The pieces to read for sums over each step.
