@@ -193,7 +193,11 @@ describe('words of the gateway', () => {
     const event = { seq: 1, at, type: 'provider', provider: 'ollama', service: 'ollama' } as const;
     const cause = '`llama3.2`: 5 calls in a row failed: provider_error';
     const failing = eventWords({ ...event, from: 'ready', to: 'degraded', cause });
-    expect(failing).toMatchObject({ tone: 'down', text: 'ollama fails requests', more: cause });
+    expect(failing).toMatchObject({
+      tone: 'down',
+      text: 'ollama fails requests',
+      more: '`llama3.2`: 5 calls in a row failed: provider error',
+    });
     const again = eventWords({ ...event, from: 'degraded', to: 'ready', cause: '' });
     expect(again).toMatchObject({ tone: 'ok', text: 'ollama answers requests again' });
   });

@@ -208,12 +208,12 @@ export function eventWords(event: Event): EventWords {
     case 'breaker': {
       const target = `${event.provider}/${event.model}`;
       return event.to === 'closed'
-        ? line('ok', 'ready', null, `${target} is asked again`, event.cause)
-        : line('down', 'failing', null, `${target} is left alone for a while`, event.cause);
+        ? line('ok', 'ready', null, `${target} is asked again`, spelt(event.cause))
+        : line('down', 'failing', null, `${target} is left alone for a while`, spelt(event.cause));
     }
     case 'provider':
       return event.to === 'degraded' || event.to === 'down'
-        ? line('down', 'degraded', event.service, `${event.provider} fails requests`, event.cause)
+        ? line('down', 'degraded', event.service, `${event.provider} fails requests`, spelt(event.cause))
         : line('ok', 'ready', event.service, `${event.provider} answers requests again`);
     case 'budget':
       return line(
@@ -274,6 +274,13 @@ export function eventWords(event: Event): EventWords {
     default:
       return line('idle', null, null, event.type);
   }
+}
+
+/** A cause with its codes as words: `5 calls in a row failed: provider overloaded`. */
+export function spelt(cause: string): string {
+  return cause.replace(/\b(?:provider|policy|caller|gateway)(?:_[a-z]+)+\b/g, (code) =>
+    code.replaceAll('_', ' '),
+  );
 }
 
 /** Why the gateway lets nobody in, for people. */

@@ -2,7 +2,7 @@
 
 import type { Question } from '../state/actions.svelte';
 import { durationInWords, time } from '../text/format';
-import type { Tone } from '../text/words';
+import { spelt, type Tone } from '../text/words';
 import type { Breaker, BreakerState, GatewayProvider, InstanceState } from '../types';
 
 interface BreakerWords {
@@ -60,7 +60,7 @@ export function resetQuestion(breaker: Breaker, now: number, run: () => void): Q
   return {
     title: `Ask ${name} again?`,
     body: [
-      `It is left alone${lasts}: ${breaker.cause}. ${alone}`,
+      `It is left alone${lasts}: ${spelt(breaker.cause)}. ${alone}`,
       'After a reset every request goes to it at once. If it still fails, their callers wait for that, and it is left alone again.',
     ],
     confirm: 'Reset',
