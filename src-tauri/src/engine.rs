@@ -21,6 +21,7 @@ mod follow;
 mod health;
 mod ingest;
 mod keys;
+mod prices;
 mod pulse;
 mod reload;
 mod traffic;
@@ -135,6 +136,8 @@ struct Engine {
     failing: Mutex<Vec<health::Failing>>,
     /// What of the reports was told lately.
     notices: Mutex<Notices>,
+    /// What vendors ask for their models.
+    prices: prices::List,
     /// Takes OTLP, once there was a door for it.
     intake: OnceLock<Arc<Intake>>,
     /// Its open door. Held while it is opened or closed.
@@ -207,7 +210,14 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
         tokio::spawn(doors::watch(Arc::clone(&engine), stopping.clone())),
         tokio::spawn(ingest::watch(Arc::clone(&engine), stopping.clone())),
         tokio::spawn(keys::watch(Arc::clone(&engine), stopping.clone())),
+        tokio::spawn(prices::watch(Arc::clone(&engine), stopping.clone())),
     ];
+    // The first that is reported is priced with them.
+    let listed = config
+        .as_ref()
+        .ok()
+        .and_then(|config| config.prices.clone());
+    prices::obey(&engine, listed).await;
     let mut taking_up = pin!(async {
         match config {
             Ok(config) => engine.supervise(config).await,
@@ -322,6 +332,7 @@ fn open(
         doors: Mutex::default(),
         failing: Mutex::default(),
         notices: Mutex::default(),
+        prices: prices::List::default(),
         intake: OnceLock::new(),
         otlp: tokio::sync::Mutex::new(None),
         otlp_trouble: Mutex::new(None),

@@ -35,7 +35,7 @@ pub(super) fn prepare(data: &DataFolder) -> Result<PathBuf, Problem> {
     data.make()?;
     for file in [&key_file, &vendor_key_file] {
         if !file.is_file() {
-            folder::replace(file, &folder::secret()).map_err(failed)?;
+            folder::replace(file, folder::secret().as_bytes()).map_err(failed)?;
         }
     }
     if fits {
@@ -48,7 +48,7 @@ pub(super) fn prepare(data: &DataFolder) -> Result<PathBuf, Problem> {
         vendor_key_file: &vendor_key_file,
     };
     let ports = free_ports(DEMO_PORTS).map_err(failed)?;
-    folder::replace(&path, &demo_toml(demo, &ports)).map_err(failed)?;
+    folder::replace(&path, demo_toml(demo, &ports).as_bytes()).map_err(failed)?;
     Ok(path)
 }
 

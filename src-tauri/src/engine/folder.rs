@@ -103,7 +103,7 @@ pub(super) fn token(data: &DataFolder) -> Result<String, Problem> {
         }
     }
     let token = secret();
-    replace(&path, &token)
+    replace(&path, token.as_bytes())
         .map_err(|error| storage("the token cannot be written", &path, &error))?;
     Ok(token)
 }
@@ -203,13 +203,13 @@ pub(super) fn announce(
     let text = tcp.local_addr().and_then(|listen| {
         serde_json::to_string(&engine_file(info, listen)).map_err(io::Error::other)
     });
-    text.and_then(|text| replace(&path, &text))
+    text.and_then(|text| replace(&path, text.as_bytes()))
         .map_err(|error| storage("the engine's address cannot be written", &path, &error))?;
     Ok(announcement)
 }
 
 /// Writes a private file in one move: a reader sees the old one or the new one.
-pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = OpenOptions::new()
         .create(true)
@@ -217,7 +217,7 @@ pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
         .write(true)
         .mode(0o600)
         .open(&new)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(text)?;
     file.sync_all()?;
     std::fs::rename(&new, path)
 }

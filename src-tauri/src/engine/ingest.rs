@@ -255,7 +255,7 @@ impl Engine {
             .collect();
         Setting {
             now: Timestamp::now(),
-            prices: Prices::of(traffic),
+            prices: Prices::of(traffic, &self.prices.book),
             gateways,
         }
     }

@@ -100,6 +100,7 @@ async fn put_in_force(engine: &Arc<Engine>, config: Arc<Config>) {
             }
         }
     };
+    super::prices::obey(engine, config.prices.clone()).await;
     super::doors::obey(engine, config.traffic.as_ref()).await;
     super::ingest::obey(engine, config.otlp).await;
     let mut warnings = config.warnings.clone();

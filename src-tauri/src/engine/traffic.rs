@@ -41,6 +41,7 @@ pub(super) async fn begin(engine: &Arc<Engine>, spec: &TrafficSpec) -> Result<Ga
         }),
         standing: Arc::new(Seen(Arc::downgrade(engine))),
         secrets: Arc::new(Vault(Arc::downgrade(engine))),
+        prices: engine.prices.book.clone(),
         events: Arc::new(told),
         spent: spent(engine.ledger.clone()).await,
         key_uses: keys::uses(&engine.state).await,

@@ -16,7 +16,7 @@ pub struct Changes {
     pub removed: Vec<String>,
     /// Whose own settings changed, in the new file's order.
     pub changed: Vec<Change>,
-    /// Settings outside of services that changed: `cockpit.listen`, `gateway`, `otlp`.
+    /// Settings outside of services that changed: `cockpit.listen`, `gateway`, `otlp`, `prices`.
     pub cockpit: Vec<&'static str>,
 }
 
@@ -80,6 +80,7 @@ fn cockpit(old: &Config, new: &Config) -> Vec<&'static str> {
         ("cockpit.log_level", a.log_level != b.log_level),
         ("gateway", old.traffic != new.traffic),
         ("otlp", old.otlp != new.otlp),
+        ("prices", old.prices != new.prices),
     ]
     .into_iter()
     .filter_map(|(name, changed)| changed.then_some(name))

@@ -23,6 +23,7 @@ mod later;
 mod names;
 mod order;
 mod plan;
+mod prices;
 mod probe;
 mod report;
 mod secret_place;
@@ -47,6 +48,7 @@ pub use files::{Disk, Files, Unchecked};
 pub use names::check as check_name;
 pub use order::start_order;
 pub use plan::{Plan, PlannedService, plan};
+pub use prices::PricesConfig;
 pub use units::{format_duration, format_size, parse_duration, parse_size};
 
 use fields::{At, Fields};
@@ -66,6 +68,7 @@ const SECTIONS: &[&str] = &[
     "routes",
     "limits",
     "budgets",
+    "prices",
     "alerts",
     "incidents",
 ];
@@ -81,6 +84,8 @@ pub struct Config {
     pub traffic: Option<TrafficSpec>,
     /// Where OTLP is taken; absent without `[otlp]`.
     pub otlp: Option<SocketAddr>,
+    /// Where prices are fetched; absent without `[prices]`: then those that came with the program hold.
+    pub prices: Option<PricesConfig>,
     /// What is accepted but does nothing yet, or looks like a slip.
     pub warnings: Vec<ConfigError>,
 }
@@ -230,6 +235,7 @@ fn read(text: &str, origin: &Origin<'_>, report: &Report<'_>) -> Option<Config> 
     let otlp = traffic::otlp(&root, allow_remote);
     let specs: Vec<ServiceSpec> = services.iter().map(|s| s.spec.clone()).collect();
     let traffic = traffic::read(&root, &paths, allow_remote, &specs);
+    let prices = prices::read(&root);
     later::read(&root, &paths);
     let doors = check::Doors {
         cockpit: &cockpit,
@@ -245,6 +251,7 @@ fn read(text: &str, origin: &Origin<'_>, report: &Report<'_>) -> Option<Config> 
         services: specs,
         traffic: traffic.map(|t| t.value),
         otlp: otlp.map(|o| o.value),
+        prices,
         warnings: Vec::new(),
     })
 }

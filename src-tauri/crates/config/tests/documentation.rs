@@ -67,6 +67,7 @@ fn it_names_every_key() {
         ),
         ("gateway", "[gateway]\nqqqqqqqqqqqqq = 1"),
         ("otlp", "[otlp]\nqqqqqqqqqqqqq = 1"),
+        ("prices", "[prices]\nqqqqqqqqqqqqq = 1"),
         (
             "provider",
             "[providers.a]\nkind = \"openai\"\nqqqqqqqqqqqqq = 1",

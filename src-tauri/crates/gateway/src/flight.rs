@@ -170,7 +170,7 @@ impl Flight {
                 let price = provider.price(reading, self.model());
                 let tokens = reading.tokens().unwrap_or_default();
                 self.vain.told(reading);
-                let price = price.map(|(cost, version)| (cost, version.to_owned()));
+                let price = price.map(|priced| (priced.cost, priced.version().to_owned()));
                 self.vain.charge(&tokens, price);
                 if let Some(call) = self.call() {
                     call.finish_reason.clone_from(&reading.finish_reason);
@@ -183,7 +183,7 @@ impl Flight {
                     ..Tokens::default()
                 };
                 let price = provider.tariff.cost(self.model(), None, &tokens);
-                self.vain.charge(&tokens, price.map(estimated));
+                self.vain.charge(&tokens, price.as_ref().map(estimated));
             }
         }
     }
@@ -228,9 +228,9 @@ impl Flight {
             call.cached_input_tokens = reading.cached_read;
             call.cache_write_tokens = written(reading);
             call.finish_reason.clone_from(&reading.finish_reason);
-            if let Some((cost, version)) = price {
-                call.cost_usd = Some(cost);
-                call.price_version = Some(version.to_owned());
+            if let Some(priced) = price {
+                call.cost_usd = Some(priced.cost);
+                call.price_version = Some(priced.version().to_owned());
             }
         }
     }
@@ -263,7 +263,7 @@ impl Flight {
         };
         let provider = self.provider.as_deref();
         let priced = provider.and_then(|one| one.tariff.cost(&call.model, None, &tokens));
-        if let Some((cost, version)) = priced.map(estimated) {
+        if let Some((cost, version)) = priced.as_ref().map(estimated) {
             call.cost_usd = Some(cost);
             call.price_version = Some(version);
         }

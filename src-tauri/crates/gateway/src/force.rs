@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cockpit_metering::price::Tariff;
+use cockpit_metering::price::{PriceBook, Priced, Tariff};
 use cockpit_metering::wire::{Dialect, Reading};
-use cockpit_model::Usd;
 use cockpit_model::traffic::{
     FrontSpec, KeySpec, ProviderKind, ProviderSpec, RouteSpec, Rules, Target, TrafficSpec,
 };
@@ -116,7 +115,7 @@ impl Provider {
     }
 
     /// What an answer to a request for a model cost and the version of what says so; `None`: it is not known.
-    pub(crate) fn price(&self, reading: &Reading, asked: &str) -> Option<(Usd, &'static str)> {
+    pub(crate) fn price(&self, reading: &Reading, asked: &str) -> Option<Priced> {
         let answered = reading.model.as_deref();
         self.tariff.cost(asked, answered, &reading.tokens()?)
     }
@@ -206,6 +205,7 @@ impl InForce {
         stored: &[(KeySpec, KeyHash)],
         secrets: &dyn Secrets,
         standing: &Arc<dyn Standing>,
+        prices: &PriceBook,
     ) -> Self {
         let mut trouble = Vec::new();
         let mut keys = Keys {
@@ -269,7 +269,7 @@ impl InForce {
                         },
                         _ => Place::Fixed(origin, host),
                     },
-                    tariff: Tariff::of(provider),
+                    tariff: Tariff::of(provider, prices),
                     spec: provider.clone(),
                     path,
                     key,

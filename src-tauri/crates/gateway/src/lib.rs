@@ -62,6 +62,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use cockpit_metering::price::PriceBook;
 use cockpit_model::traffic::{KeySpec, Target, TrafficSpec};
 use cockpit_model::{BreakerView, EventBody, GatewayView, ReportKind, Timestamp, Usd};
 use cockpit_resilience::breaker;
@@ -95,6 +96,8 @@ pub struct Parts {
     pub standing: Arc<dyn Standing>,
     /// Where secrets are kept.
     pub secrets: Arc<dyn Secrets>,
+    /// What vendors ask.
+    pub prices: PriceBook,
     /// Who is told what happens.
     pub events: Arc<dyn Events>,
     /// What was spent today and this month, before this start; whoever spent most first.
@@ -110,6 +113,7 @@ pub struct Parts {
 pub struct Gateway {
     shared: Arc<Shared>,
     secrets: Arc<dyn Secrets>,
+    prices: PriceBook,
     /// Held while new settings are made ready, so that the last that come are the last in force.
     keys: Arc<tokio::sync::Mutex<Vec<(KeySpec, KeyHash)>>>,
 }
@@ -290,6 +294,7 @@ impl Gateway {
             findings,
             standing,
             secrets,
+            prices,
             events,
             spent,
             key_uses,
@@ -319,7 +324,7 @@ impl Gateway {
             });
         }));
         spend.restore(spent);
-        let force = InForce::of(spec, &keys, &*secrets, &standing).await;
+        let force = InForce::of(spec, &keys, &*secrets, &standing, &prices).await;
         let gateway = Self {
             shared: Arc::new(Shared {
                 lanes: upstream::Lanes::new().map_err(|error| NoGateway(error.to_string()))?,
@@ -340,6 +345,7 @@ impl Gateway {
                 force: RwLock::new(Arc::new(InForce::empty(force.spec.clone()))),
             }),
             secrets,
+            prices,
             keys: Arc::new(tokio::sync::Mutex::new(keys)),
         };
         {
@@ -353,7 +359,7 @@ impl Gateway {
     /// ([`Self::serve_at`]).
     pub async fn apply(&self, spec: TrafficSpec) {
         let keys = self.keys.lock().await;
-        let force = InForce::of(spec, &keys, &*self.secrets, &self.shared.standing).await;
+        let force = self.read(spec, &keys).await;
         self.put_in_force(force, &keys);
     }
 
@@ -362,7 +368,7 @@ impl Gateway {
         let mut keys = self.keys.lock().await;
         *keys = made;
         let spec = self.shared.force().spec.clone();
-        let force = InForce::of(spec, &keys, &*self.secrets, &self.shared.standing).await;
+        let force = self.read(spec, &keys).await;
         self.put_in_force(force, &keys);
     }
 
@@ -385,6 +391,12 @@ impl Gateway {
     /// When each key was last used, of those that ever were.
     pub fn keys_last_used(&self) -> HashMap<String, Timestamp> {
         self.shared.access.last_used()
+    }
+
+    /// Settings made ready.
+    async fn read(&self, spec: TrafficSpec, keys: &[(KeySpec, KeyHash)]) -> InForce {
+        let standing = &self.shared.standing;
+        InForce::of(spec, keys, &*self.secrets, standing, &self.prices).await
     }
 
     fn put_in_force(&self, force: InForce, made: &[(KeySpec, KeyHash)]) {

@@ -1,6 +1,6 @@
 //! What a request used at those whose answer was no good: it is paid for all the same.
 
-use cockpit_metering::price::Tokens;
+use cockpit_metering::price::{Priced, Tokens};
 use cockpit_metering::wire::Reading;
 use cockpit_model::{Call, Usd};
 
@@ -91,7 +91,8 @@ pub(super) fn written(reading: &Reading) -> Option<u64> {
 }
 
 /// A version that says its tokens are an estimate. What costs nothing costs nothing however much it is.
-pub(super) fn estimated((cost, version): (Usd, &str)) -> (Usd, String) {
+pub(super) fn estimated(priced: &Priced) -> (Usd, String) {
+    let (cost, version) = (priced.cost, priced.version());
     let version = if cost == Usd::ZERO {
         version.to_owned()
     } else {

@@ -384,7 +384,7 @@ fn dearest(chain: &Chain, expected: Expected) -> Usd {
         .targets
         .iter()
         .filter_map(|(target, provider)| provider.tariff.cost(&target.model, None, &tokens))
-        .map(|(cost, _)| cost)
+        .map(|priced| priced.cost)
         .max()
         .unwrap_or(Usd::ZERO)
 }

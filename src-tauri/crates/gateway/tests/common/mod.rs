@@ -174,6 +174,7 @@ impl Rig {
             findings: Arc::new(Found(finder)),
             standing: Arc::clone(&down) as Arc<dyn Standing>,
             secrets: Arc::new(Kept),
+            prices: cockpit_metering::price::PriceBook::default(),
             events: Arc::clone(&events) as Arc<dyn Events>,
             spent: given.spent,
             key_uses: given.key_uses,

@@ -19,6 +19,7 @@
 //! provider (searches, containers) are not priced. Models that answer in sound or pictures are left out, and so is
 //! what the table lists as free, because there it often means unknown.
 
+mod book;
 mod parse;
 mod rates;
 mod tariff;
@@ -32,6 +33,7 @@ use std::sync::{Arc, LazyLock};
 
 use cockpit_model::Usd;
 
+pub use book::{PriceBook, Priced};
 pub use parse::NoTable;
 pub use rates::{Price, Tokens, own_cost};
 pub use tariff::Tariff;

@@ -11,14 +11,9 @@ use std::net::IpAddr;
 use cockpit_model::Usd;
 use cockpit_model::traffic::{PriceSpec, ProviderKind, ProviderSpec};
 
-use super::PriceTable;
+use super::book::{By, PriceBook, Priced};
 use super::rates::{Tokens, own_cost};
 use super::vendor::{host, vendor, vendor_at};
-
-/// The version that a person's own price is written down with.
-const OWN: &str = "own";
-/// The version of what runs here.
-const LOCAL: &str = "local";
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -26,26 +21,29 @@ pub struct Tariff {
     vendor: Cow<'static, str>,
     local: bool,
     own: BTreeMap<String, PriceSpec>,
+    book: PriceBook,
 }
 
 impl Tariff {
-    /// Of a provider of the configuration.
-    pub fn of(provider: &ProviderSpec) -> Self {
+    /// Of a provider of the configuration; what vendors ask is in the book.
+    pub fn of(provider: &ProviderSpec, book: &PriceBook) -> Self {
         let is_ollama = provider.kind == ProviderKind::Ollama;
         Self {
             vendor: vendor_at(provider.kind.as_str(), &provider.base_url).into(),
             local: provider.service.is_some() || is_ollama && is_near(&provider.base_url),
             own: provider.prices.clone(),
+            book: book.clone(),
         }
     }
 
     /// Of one that is known by its name only.
-    pub fn of_name(name: &str) -> Self {
+    pub fn of_name(name: &str, book: &PriceBook) -> Self {
         let vendor = vendor(name);
         Self {
             vendor: vendor.to_owned().into(),
             local: vendor == ProviderKind::Ollama.as_str(),
             own: BTreeMap::new(),
+            book: book.clone(),
         }
     }
 
@@ -68,36 +66,42 @@ impl Tariff {
         (self.local || self.own.contains_key(model))
             && self
                 .cost(model, None, &MUCH)
-                .is_some_and(|(cost, _)| cost == Usd::ZERO)
+                .is_some_and(|priced| priced.cost == Usd::ZERO)
     }
 
     /// What it cost and the version of what says so; `None`: it is not known. `answered`: the model that the provider
     /// says it was.
-    pub fn cost(
-        &self,
-        asked: &str,
-        answered: Option<&str>,
-        tokens: &Tokens,
-    ) -> Option<(Usd, &'static str)> {
+    pub fn cost(&self, asked: &str, answered: Option<&str>, tokens: &Tokens) -> Option<Priced> {
+        let free = Priced {
+            cost: Usd::ZERO,
+            by: By::Local,
+        };
         if let Some(own) = self.own.get(asked) {
-            return Some((own_cost(own, tokens), OWN));
+            return Some(Priced {
+                cost: own_cost(own, tokens),
+                by: By::Own,
+            });
         }
         let is_ollama = self.vendor == ProviderKind::Ollama.as_str();
         if self.local && !is_ollama {
-            return Some((Usd::ZERO, LOCAL));
+            return Some(free);
         }
         if is_ollama && !self.local {
             // Somebody's machines, at a price that nobody lists.
             return None;
         }
-        let table = PriceTable::bundled();
+        let table = self.book.table();
         // What answered is the more exact name: an alias stands for a dated model.
         let cost = answered
             .filter(|_| !self.local)
             .and_then(|model| table.cost(&self.vendor, model, tokens))
             .or_else(|| table.cost(&self.vendor, asked, tokens))?;
-        let version = if self.local { LOCAL } else { table.version() };
-        Some((cost, version))
+        let by = if self.local {
+            By::Local
+        } else {
+            By::Table(table)
+        };
+        Some(Priced { cost, by })
     }
 }
 
@@ -142,7 +146,18 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use std::time::Duration;
 
+    use super::super::PriceTable;
     use super::*;
+
+    /// With the table this program was built with.
+    fn of(provider: &ProviderSpec) -> Tariff {
+        Tariff::of(provider, &PriceBook::default())
+    }
+
+    fn told(priced: Option<Priced>) -> Option<(Usd, String)> {
+        let priced = priced?;
+        Some((priced.cost, priced.version().to_owned()))
+    }
 
     const MILLION: Tokens = Tokens {
         input: 1_000_000,
@@ -171,8 +186,8 @@ mod tests {
     #[test]
     fn a_price_is_of_whoever_is_at_the_address() {
         let cost = |url, service, model| {
-            let tariff = Tariff::of(&at(ProviderKind::OpenAi, url, service));
-            let cost = tariff.cost(model, None, &MILLION);
+            let tariff = of(&at(ProviderKind::OpenAi, url, service));
+            let cost = told(tariff.cost(model, None, &MILLION));
             assert_eq!(
                 tariff.is_free(model),
                 cost.as_ref().is_some_and(|one| one.0 == Usd::ZERO)
@@ -187,7 +202,7 @@ mod tests {
         let here = "http://127.0.0.1:8080/v1";
         assert_eq!(
             cost(here, Some("llama"), "anything"),
-            Some((Usd::ZERO, LOCAL))
+            Some((Usd::ZERO, "local".to_owned()))
         );
         // It may hand on what it is asked.
         assert_eq!(cost(here, None, "anything"), None);
@@ -196,8 +211,8 @@ mod tests {
     #[test]
     fn an_ollama_costs_nothing_where_it_is_ours() {
         let free = |url: &str, model: &str| {
-            let tariff = Tariff::of(&at(ProviderKind::Ollama, url, None));
-            let cost = tariff.cost(model, None, &MILLION).map(|(cost, _)| cost);
+            let tariff = of(&at(ProviderKind::Ollama, url, None));
+            let cost = tariff.cost(model, None, &MILLION).map(|priced| priced.cost);
             assert!(cost.is_none_or(|cost| cost == Usd::ZERO), "{url}");
             assert_eq!(tariff.is_free(model), cost.is_some(), "{url}");
             cost.is_some()
@@ -227,7 +242,7 @@ mod tests {
             "https://ollama.example",
             Some("ollama"),
         );
-        assert!(Tariff::of(&service).is_free("llama3.2"));
+        assert!(of(&service).is_free("llama3.2"));
     }
 
     #[test]
@@ -244,29 +259,38 @@ mod tests {
             ("gpt-4o".to_owned(), price(1.0, 2.0, 1.0)),
         ]
         .into();
-        let tariff = Tariff::of(&provider);
+        let tariff = of(&provider);
         assert!(tariff.is_free("mine") && !tariff.is_free("half") && !tariff.is_free("gpt-4o"));
         let three = Usd::from_dollars(3.0).unwrap();
         assert_eq!(
-            tariff.cost("gpt-4o", Some("gpt-4o-2024-08-06"), &MILLION),
-            Some((three, OWN))
+            told(tariff.cost("gpt-4o", Some("gpt-4o-2024-08-06"), &MILLION)),
+            Some((three, "own".to_owned()))
         );
         // Also of what runs here.
         provider.service = Some("mlx".to_owned());
-        assert!(!Tariff::of(&provider).is_free("gpt-4o"));
+        assert!(!of(&provider).is_free("gpt-4o"));
     }
 
     #[test]
     fn a_name_alone_says_who_it_is() {
-        assert!(Tariff::of_name("ollama").is_free("llama3.2"));
-        assert!(
-            Tariff::of_name("openai")
-                .cost("gpt-4o", None, &MILLION)
-                .is_some()
-        );
+        let named = |name| Tariff::of_name(name, &PriceBook::default());
+        assert!(named("ollama").is_free("llama3.2"));
+        assert!(named("openai").cost("gpt-4o", None, &MILLION).is_some());
+        assert!(named("nobody").cost("gpt-4o", None, &MILLION).is_none());
+    }
+
+    #[test]
+    fn a_new_table_is_in_force_for_everybody() {
+        let book = PriceBook::default();
+        let tariff = Tariff::of_name("openai", &book);
+        assert!(tariff.cost("gpt-9", None, &MILLION).is_none());
+        let json = br#"{"gpt-9": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 1e-6,
+            "output_cost_per_token": 2e-6}}"#;
+        book.put(PriceTable::parse(json, "litellm-of-today").unwrap());
+        let three = Usd::from_dollars(3.0).unwrap();
         assert_eq!(
-            Tariff::of_name("nobody").cost("gpt-4o", None, &MILLION),
-            None
+            told(tariff.cost("gpt-9", None, &MILLION)),
+            Some((three, "litellm-of-today".to_owned()))
         );
     }
 }

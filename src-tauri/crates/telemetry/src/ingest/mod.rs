@@ -57,8 +57,9 @@ impl Setting {
             ..Tokens::default()
         };
         let told = tokens.as_ref().unwrap_or(&any);
-        let (cost, version) = self.prices.cost(provider, asked, answered, told)?;
-        (tokens.is_some() || cost == Usd::ZERO).then(|| (cost, version.to_owned()))
+        let priced = self.prices.cost(provider, asked, answered, told)?;
+        (tokens.is_some() || priced.cost == Usd::ZERO)
+            .then(|| (priced.cost, priced.version().to_owned()))
     }
 }
 

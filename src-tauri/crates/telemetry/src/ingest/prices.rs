@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use cockpit_metering::price::{Tariff, Tokens};
-use cockpit_model::Usd;
+use cockpit_metering::price::{PriceBook, Priced, Tariff, Tokens};
 use cockpit_model::traffic::{ProviderSpec, TrafficSpec};
 
 use super::provider;
@@ -13,20 +12,22 @@ use super::provider;
 #[derive(Debug, Clone, Default)]
 pub struct Prices {
     providers: Arc<[(String, Tariff)]>,
+    book: PriceBook,
 }
 
 impl Prices {
     /// Those of the configuration in force.
-    pub fn of(spec: Option<&TrafficSpec>) -> Self {
-        Self::of_providers(spec.map_or(&[], |spec| &spec.providers))
+    pub fn of(spec: Option<&TrafficSpec>, book: &PriceBook) -> Self {
+        Self::of_providers(spec.map_or(&[], |spec| &spec.providers), book)
     }
 
     /// Those of these providers.
-    pub fn of_providers(providers: &[ProviderSpec]) -> Self {
+    pub fn of_providers(providers: &[ProviderSpec], book: &PriceBook) -> Self {
         let known = providers.iter();
-        let known = known.map(|one| (one.name.clone(), Tariff::of(one)));
+        let known = known.map(|one| (one.name.clone(), Tariff::of(one, book)));
         Self {
             providers: known.collect(),
+            book: book.clone(),
         }
     }
 
@@ -57,10 +58,10 @@ impl Prices {
         asked: &str,
         answered: Option<&str>,
         tokens: &Tokens,
-    ) -> Option<(Usd, &'static str)> {
+    ) -> Option<Priced> {
         match self.providers.iter().find(|(name, _)| name == provider) {
             Some((_, tariff)) => tariff.cost(asked, answered, tokens),
-            None => Tariff::of_name(provider).cost(asked, answered, tokens),
+            None => Tariff::of_name(provider, &self.book).cost(asked, answered, tokens),
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use cockpit_metering::price::PriceBook;
 use cockpit_model::traffic::{PriceSpec, ProviderKind, ProviderSpec};
 use cockpit_model::{Call, CallSource, Operation, Outcome, Report, Timestamp, Usd};
 use proptest::prelude::*;
@@ -88,7 +89,7 @@ fn a_provider_of_the_configuration_is_known_by_its_name() {
         configured("azure-openai", &[("own", 3.0)]),
     ];
     let setting = Setting {
-        prices: Prices::of_providers(&providers),
+        prices: Prices::of_providers(&providers, &PriceBook::default()),
         ..setting()
     };
     let call = |provider: &str, model: &str| {
