@@ -460,3 +460,6 @@ fn without_name(authority: &Authority) -> &str {
     let authority = authority.as_str();
     authority.rsplit_once('@').map_or(authority, |(_, at)| at)
 }
+
+#[cfg(test)]
+mod tests;
