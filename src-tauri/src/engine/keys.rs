@@ -191,7 +191,9 @@ pub(super) async fn add(engine: &Engine, wish: KeyWish) -> Result<NewKey, Proble
         .remedy("take up to 64 letters, digits, `-`, `_` and `.`, as in `app`"));
     }
     judge(&limits)?;
-    let written = written(engine).into_iter().find(|key| key.name == name);
+    let in_file = written(engine);
+    let is_first = in_file.is_empty() && made(&engine.state).await?.is_empty();
+    let written = in_file.into_iter().find(|key| key.name == name);
     if let Some(place) = written.as_ref().and_then(|key| key.secret.as_ref()) {
         return Err(Problem::new(
             Code::KeyExists,
@@ -248,6 +250,10 @@ pub(super) async fn add(engine: &Engine, wish: KeyWish) -> Result<NewKey, Proble
         (Some(key), true) if key.limits != limits && limits != Limits::default() => Some(format!(
             "what it may use is written under [keys.{name}] in cockpit.toml, and that counts"
         )),
+        _ if is_first => Some(
+            "it is the first key: from now on whoever asks the gateway needs one, also programs that did without"
+                .to_owned(),
+        ),
         _ => None,
     };
     let in_config = written.is_some();

@@ -83,6 +83,12 @@ pub(in crate::cli) async fn demo(common: &Common, no_window: bool) -> Done {
     };
     let mut running = Box::pin(engine::run(options));
     if no_window || !app::can_launch() {
+        if io::stdout().is_terminal() {
+            tokio::select! {
+                ended = &mut running => return Ok(ended?),
+                greeted = greet(&data, true) => greeted?,
+            }
+        }
         return Ok(running.await?);
     }
     let opened = tokio::select! {

@@ -250,9 +250,17 @@ impl Machine {
         matches!(self.phase, Phase::Running(_) | Phase::External(..))
     }
 
-    /// Whether the readiness probe should hurry: a verdict is awaited.
-    pub(crate) const fn hurried(&self) -> bool {
-        matches!(&self.phase, Phase::Running(p) | Phase::External(_, p) if p.ready.verdict().is_none())
+    /// Whether the readiness probe should hurry: a verdict is awaited. A start is watched closely until it is ready or
+    /// overdue: that a program does not answer in its first tenth of a second says nothing.
+    pub(crate) fn hurried(&self) -> bool {
+        match &self.phase {
+            Phase::Running(process) => {
+                let starts = !process.ever_ready && !process.overdue && !self.is_watched();
+                process.ready.verdict().is_none() || starts
+            }
+            Phase::External(_, process) => process.ready.verdict().is_none(),
+            _ => false,
+        }
     }
 
     /// Whether liveness may be judged now: not before it was ready. Where nothing asks for readiness, a slow start looks

@@ -107,6 +107,27 @@ fn readiness_goes_down_and_comes_back_by_its_thresholds() {
 }
 
 #[test]
+fn a_start_is_watched_closely_until_it_is_ready_or_overdue() {
+    let asks = |play: &mut Play, outcome: Result<(), String>, times: u32| {
+        for _ in 0..times {
+            play.after(100).put(Input::Ready(outcome.clone()));
+        }
+        play.machine.hurried()
+    };
+    let mut play = Play::of(spec());
+    play.start().spawned();
+    assert!(asks(&mut play, refused(), 7), "it does not listen yet");
+    assert!(!asks(&mut play, Ok(()), 2), "it is ready");
+    assert!(!asks(&mut play, refused(), 7), "that takes its time");
+
+    let mut play = Play::of(spec());
+    play.start().spawned();
+    assert!(asks(&mut play, refused(), 7));
+    play.after(300_000).put(Input::Tick);
+    assert!(!asks(&mut play, refused(), 1), "it may never be ready");
+}
+
+#[test]
 fn liveness_is_judged_only_after_readiness_and_then_restarts() {
     let hang = || Input::Live(Err("timed out after 1 s".to_owned()));
     let mut play = Play::of(spec());
