@@ -32,6 +32,7 @@ mod row;
 mod schema;
 mod seen;
 mod spending;
+mod table;
 mod tally;
 mod tiers;
 mod writer;

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rollup;
 use super::schema::{NAMES_DAY, meta, set_meta};
+use super::table::Table;
 use super::tiers::{DAY, Floors, TIERS};
 use super::{key, seen, spending};
 
@@ -64,16 +65,15 @@ fn slice_of_rows(connection: &Connection, table: &str, below: Value) -> rusqlite
 }
 
 fn slice_of_rollups(connection: &Connection, series: i64, below: i64) -> rusqlite::Result<usize> {
+    let table = Table::of(series);
     let end: Option<i64> = connection
-        .prepare_cached(
-            "SELECT at FROM rollups WHERE series = ?1 AND at < ?2 ORDER BY at LIMIT 1 OFFSET ?3",
-        )?
+        .prepare_cached(table.slice)?
         .query_row(params![series, below, SLICE], |row| row.get(0))
         .optional()?;
     // The bucket that the slice ends in goes too: else one with more values than a slice stayed.
     let end = end.map_or(below, |end| end + 1);
     connection
-        .prepare_cached("DELETE FROM rollups WHERE series = ?1 AND at < ?2")?
+        .prepare_cached(table.delete_before)?
         .execute(params![series, end])
 }
 

@@ -20,6 +20,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::names::Texts;
 use super::row::Row;
+use super::table::Table;
 use super::tally::{Parts, Tally, active_user};
 use super::tiers::{Floors, TIERS, length};
 use super::{key, reports};
@@ -32,8 +33,8 @@ const MOST: usize = LARGEST + LARGEST / 2;
 const COUNTED: usize = 4096;
 
 /// Dimensions, and one more for the totals.
-const SERIES_OF_TIER: i64 = 8;
-const TOTAL: u8 = 0;
+pub(crate) const SERIES_OF_TIER: i64 = 8;
+pub(crate) const TOTAL: u8 = 0;
 
 /// The value of a dimension in a bucket.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -267,7 +268,10 @@ impl Delta {
                 tally,
             ));
         }
-        spread.sort_by(|a, b| (a.0, a.1, &a.2).cmp(&(b.0, b.1, &b.2)));
+        spread.sort_by(|a, b| {
+            let stretch = |rollup: &Rollup| (rollup.0, Table::of(rollup.0).first(rollup.1));
+            (stretch(a), &a.2, a.1).cmp(&(stretch(b), &b.2, b.1))
+        });
         Ok(spread)
     }
 }
@@ -305,22 +309,25 @@ impl Rollups {
         delta: &Delta,
         floors: &Floors,
     ) -> rusqlite::Result<()> {
-        let mut select = connection.prepare_cached(
-            "SELECT body FROM rollups WHERE series = ?1 AND at = ?2 AND value = ?3",
-        )?;
-        let mut insert =
-            connection.prepare_cached("INSERT OR REPLACE INTO rollups VALUES (?1, ?2, ?3, ?4)")?;
         let mut crowded = Vec::new();
-        for (series, at, value, mut tally) in delta.spread(connection, texts, floors)? {
-            let known = select
-                .query_row(params![series, at, value], |row| {
-                    merge(&mut tally, row.get_ref(0)?)
-                })
-                .optional()?;
-            insert.execute(params![series, at, value, tally.encode()])?;
-            let is_total = series % SERIES_OF_TIER == i64::from(TOTAL);
-            if known.is_none() && !is_total && self.count(connection, series, at)? == MOST + 1 {
-                crowded.push((series, at));
+        let mut spread = delta.spread(connection, texts, floors)?;
+        for of_series in spread.chunk_by_mut(|a, b| a.0 == b.0) {
+            let Some(table) = of_series.first().map(|rollup| Table::of(rollup.0)) else {
+                continue;
+            };
+            let mut select = connection.prepare_cached(table.one)?;
+            let mut insert = connection.prepare_cached(table.put)?;
+            for &mut (series, at, ref value, ref mut tally) in of_series {
+                let known = select
+                    .query_row(params![series, at, value], |row| {
+                        merge(tally, row.get_ref(0)?)
+                    })
+                    .optional()?;
+                insert.execute(params![series, at, value, tally.encode()])?;
+                let is_new = known.is_none() && series % SERIES_OF_TIER != i64::from(TOTAL);
+                if is_new && self.count(connection, series, at)? == MOST + 1 {
+                    crowded.push((series, at));
+                }
             }
         }
         for (series, at) in crowded {
@@ -339,14 +346,18 @@ impl Rollups {
             *count += 1;
             return Ok(*count);
         }
-        let count: i64 = connection
-            .prepare_cached("SELECT count(*) FROM rollups WHERE series = ?1 AND at = ?2")?
-            .query_row([series, at], |row| row.get(0))?;
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
         if self.counts.len() >= COUNTED {
             self.counts.clear();
         }
-        self.counts.insert((series, at), count);
+        let mut counts = HashMap::from([(at, 0)]);
+        let mut statement = connection.prepare_cached(Table::of(series).together_with)?;
+        let mut rows = statement.query([series, at])?;
+        while let Some(row) = rows.next()? {
+            *counts.entry(row.get(0)?).or_default() += 1;
+        }
+        let count = counts.get(&at).copied().unwrap_or(0);
+        let counts = counts.into_iter().map(|(at, count)| ((series, at), count));
+        self.counts.extend(counts);
         Ok(count)
     }
 
@@ -379,13 +390,13 @@ pub(crate) fn damaged() -> rusqlite::Error {
 fn fold(connection: &Connection, series: i64, at: i64) -> rusqlite::Result<()> {
     let mut values = Vec::new();
     let mut rest = Tally::<Sketch>::default();
+    let table = Table::of(series);
     {
-        let mut statement = connection
-            .prepare_cached("SELECT value, body FROM rollups WHERE series = ?1 AND at = ?2")?;
-        let mut rows = statement.query([series, at])?;
+        let mut statement = connection.prepare_cached(table.between)?;
+        let mut rows = statement.query([series, at, at + 1])?;
         while let Some(row) = rows.next()? {
-            let value = Value::read(row.get_ref(0)?);
-            let body = row.get_ref(1)?.as_blob().unwrap_or_default();
+            let value = Value::read(row.get_ref(1)?);
+            let body = row.get_ref(2)?.as_blob().unwrap_or_default();
             let sums = Parts::read(body).ok_or_else(damaged)?.sums;
             if value != Value::Rest {
                 values.push(((sums.cost, sums.calls), value));
@@ -393,10 +404,8 @@ fn fold(connection: &Connection, series: i64, at: i64) -> rusqlite::Result<()> {
         }
     }
     values.sort_by(|(a, _), (b, _)| b.cmp(a));
-    let mut select = connection
-        .prepare_cached("SELECT body FROM rollups WHERE series = ?1 AND at = ?2 AND value = ?3")?;
-    let mut delete = connection
-        .prepare_cached("DELETE FROM rollups WHERE series = ?1 AND at = ?2 AND value = ?3")?;
+    let mut select = connection.prepare_cached(table.one)?;
+    let mut delete = connection.prepare_cached(table.delete)?;
     let smaller = values.into_iter().skip(LARGEST).map(|(_, value)| value);
     for value in smaller.chain([Value::Rest]) {
         select
@@ -407,7 +416,7 @@ fn fold(connection: &Connection, series: i64, at: i64) -> rusqlite::Result<()> {
         delete.execute(params![series, at, value])?;
     }
     connection
-        .prepare_cached("INSERT INTO rollups VALUES (?1, ?2, ?3, ?4)")?
+        .prepare_cached(table.put)?
         .execute(params![series, at, Value::Rest, rest.encode()])
         .map(drop)
 }

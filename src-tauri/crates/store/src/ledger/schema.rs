@@ -42,6 +42,14 @@ pub(crate) const SCHEMA: Schema = Schema {
                     UNION ALL SELECT max(value) FROM meta WHERE key IN ('floor_1h', 'floor_1d'))),
                 (SELECT 'floor_3h' AS floor, 10800 AS length UNION ALL SELECT 'floor_1w', 604800)
             WHERE known IS NOT NULL;
+    ", "
+        -- The values of dimensions by five minutes (series 9 to 15) lie by the hour: a series of one of them is read
+        -- every hour's in one go. `hour`: since 1970; the others as in `rollups`.
+        CREATE TABLE fives (series INTEGER NOT NULL, hour INTEGER NOT NULL, value NOT NULL, at INTEGER NOT NULL,
+            body BLOB NOT NULL, PRIMARY KEY (series, hour, value, at)) WITHOUT ROWID;
+        INSERT INTO fives SELECT series, at / 12, value, at, body FROM rollups
+            WHERE series BETWEEN 9 AND 15 ORDER BY series, at / 12, value, at;
+        DELETE FROM rollups WHERE series BETWEEN 9 AND 15;
     "],
     settings: "
         PRAGMA journal_mode = WAL;

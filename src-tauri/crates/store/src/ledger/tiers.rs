@@ -41,6 +41,8 @@ pub(crate) const TIERS: [Tier; 6] = [
     tier(DAY, 3, "floor_1d", DAY),
     tier(WEEK, 5, "floor_1w", WEEK),
 ];
+/// The place of five minutes among them.
+pub(crate) const FIVES: usize = 1;
 /// The place of the hour among them.
 pub(crate) const HOURS: usize = 2;
 /// The place of the day among them.

@@ -9,11 +9,24 @@ use cockpit_store::Ledger;
 use cockpit_store::ledger::{Ack, Options, UsageQuery};
 use proptest::prelude::*;
 
-use crate::given::{self, Clock, DAY, HOUR, NOON, at, ingest};
+use crate::given::{self, Clock, DAY, HOUR, MINUTE, NOON, at, ingest};
 use crate::naive;
 
-/// Makes a file what it was before there were sums by three hours and by the week: these are all that came with them.
+/// Makes a file what it was before the values by five minutes lay by the hour.
+fn by_time(path: &Path) {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection
+        .execute_batch(
+            "INSERT INTO rollups SELECT series, at, value, body FROM fives;
+             DROP TABLE fives;
+             PRAGMA user_version = 3;",
+        )
+        .unwrap();
+}
+
+/// And what it was before there were sums by three hours and by the week: these are all that came with them.
 fn without_weeks(path: &Path) {
+    by_time(path);
     let connection = rusqlite::Connection::open(path).unwrap();
     connection
         .execute_batch(
@@ -83,6 +96,49 @@ fn three_hours_and_weeks_begin_behind_what_was_there_before_them() {
         [eighth(NOON - DAY), eighth(midnight + 6 * HOUR)]
     );
     assert_eq!(buckets(&path, 40), [midnight / (7 * DAY)]);
+}
+
+#[test]
+fn values_by_five_minutes_are_put_by_the_hour_and_nothing_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = Clock::new();
+    let ledger = open(&path, &clock);
+    let calls = (0..60).map(|n| {
+        let mut call = given::call(n, NOON - n * 4 * MINUTE);
+        call.user = (n % 3 > 0).then(|| format!("user-{}", n % 3));
+        call
+    });
+    ingest(&ledger, calls);
+    ledger.close();
+    let all = |table: &str| -> Vec<(i64, i64, rusqlite::types::Value, Vec<u8>)> {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let mut statement = connection
+            .prepare(&format!(
+                "SELECT series, at, value, body FROM {table} ORDER BY 1, 2, 3"
+            ))
+            .unwrap();
+        let rows = statement.query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        });
+        rows.unwrap().map(Result::unwrap).collect()
+    };
+    let before = (all("rollups"), all("fives"));
+    assert!(before.1.iter().all(|rollup| (9..16).contains(&rollup.0)));
+    assert!(before.0.iter().all(|rollup| !(9..16).contains(&rollup.0)));
+    by_time(&path);
+    assert_eq!(all("rollups").len(), before.0.len() + before.1.len());
+    open(&path, &clock).close();
+    assert_eq!((all("rollups"), all("fives")), before);
+    let astray: i64 = rusqlite::Connection::open(&path)
+        .unwrap()
+        .query_row(
+            "SELECT count(*) FROM fives WHERE hour <> at / 12",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!((astray, before.1.is_empty()), (0, false));
 }
 
 /// The file as an abrupt end leaves it: the rows are there, and in no sum.
@@ -196,6 +252,7 @@ proptest! {
     fn what_an_older_file_says_is_what_counting_says(
         before in proptest::collection::vec(moment(HOUR), 0..30),
         unrolled in any::<bool>(),
+        had_weeks in any::<bool>(),
         off in prop_oneof![Just(0), -500 * DAY..500 * DAY],
         after in proptest::collection::vec((0..20 * DAY, proptest::collection::vec(moment(20 * DAY), 1..20)), 1..4),
         asks in proptest::collection::vec(ask(), 1..6),
@@ -210,7 +267,11 @@ proptest! {
             path = copy(folder.path(), &path);
         }
         ledger.close();
-        without_weeks(&path);
+        if had_weeks {
+            by_time(&path);
+        } else {
+            without_weeks(&path);
+        }
 
         clock.set(NOON + off);
         open(&path, &clock).close();

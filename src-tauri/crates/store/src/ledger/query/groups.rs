@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use cockpit_model::usage::{Dimension, Group, Point};
 use rusqlite::Connection;
@@ -14,8 +15,9 @@ use crate::error::Error;
 use crate::ledger::key;
 use crate::ledger::names::Texts;
 use crate::ledger::rollup::{self, LARGEST, Value, damaged};
+use crate::ledger::table::Table;
 use crate::ledger::tally::{Parts, Tally};
-use crate::ledger::tiers::{Segment, Source, length};
+use crate::ledger::tiers::{HOUR, Segment, Source, length};
 
 /// Groups that also have a series.
 const WITH_SERIES: usize = 12;
@@ -106,92 +108,156 @@ struct Series<'a> {
 }
 
 impl Series<'_> {
-    /// Made step by step: the values of a bucket lie close together.
+    /// Made hour by hour, or step by step where those are longer: the values of so much time lie close together.
     fn points<S: Rolled>(
         &self,
         window: &Window,
         steps: &BySteps<'_, S>,
     ) -> Result<Vec<Vec<Point>>, Error> {
         let mut series: Vec<Vec<Point>> = self.values.iter().map(|_| Vec::new()).collect();
-        let mut tallies: Vec<Tally<S>> = self.values.iter().map(|_| Tally::default()).collect();
         let pieces = window.stepwise();
-        for (place, begin) in window.steps().enumerate() {
-            if S::READS {
-                for piece in within(&pieces, begin, begin + window.step * 1000) {
+        let places: Vec<(usize, i64)> = window.steps().enumerate().collect();
+        let hour = |(_, begin): &(usize, i64)| begin.div_euclid(HOUR * 1000);
+        let mut found = Found::default();
+        let mut tally = Tally::<S>::default();
+        for hour in places.chunk_by(|a, b| hour(a) == hour(b)) {
+            found.clear();
+            if S::READS
+                && let [(_, begin), ..] = hour
+                && let [.., (_, last)] = hour
+            {
+                for piece in within(&pieces, *begin, last + window.step * 1000) {
                     if self.all_read {
-                        self.read(piece, &mut tallies)?;
+                        self.read(piece, window, &mut found)?;
                     } else {
-                        self.look_up(piece, &mut tallies)?;
+                        self.look_up(piece, window, &mut found)?;
                     }
                 }
             }
-            for ((value, tally), points) in self.values.iter().zip(&mut tallies).zip(&mut series) {
-                if let Some(more) = steps.get(value).and_then(|steps| steps.get(&place)) {
-                    tally.merge(more);
+            let mut found = found.sorted();
+            for ((number, value), points) in self.values.iter().enumerate().zip(&mut series) {
+                let single = steps.get(value);
+                for (place, begin) in hour {
+                    while let Some(body) = found.next_of(number, *place) {
+                        let parts = Parts::read(body).ok_or_else(damaged)?;
+                        S::add_parts(&mut tally, &parts).ok_or_else(damaged)?;
+                    }
+                    if let Some(more) = single.and_then(|steps| steps.get(place)) {
+                        tally.merge(more);
+                    }
+                    points.push(Point {
+                        at: key::time(*begin, 0),
+                        totals: tally.take_totals(),
+                    });
                 }
-                points.push(Point {
-                    at: key::time(begin, 0),
-                    totals: tally.take_totals(),
-                });
             }
         }
         Ok(series)
     }
 
-    fn read<S: Rolled>(&self, piece: Segment, tallies: &mut [Tally<S>]) -> Result<(), Error> {
+    fn read(&self, piece: Segment, window: &Window, found: &mut Found) -> Result<(), Error> {
         each_row(
             self.connection,
             piece,
             Some(self.dimension),
-            |_, value, body| self.add(value, body, tallies),
-        )?
-        .ok_or_else(|| damaged().into())
+            |at, value, body| {
+                self.find(window.place(at), value, body, found);
+                Some(())
+            },
+        )
+        .map(drop)
     }
 
-    /// One question for each bucket: SQLite looks the values up in their order, and stays where it is between those
-    /// that lie together.
-    fn look_up<S: Rolled>(&self, piece: Segment, tallies: &mut [Tally<S>]) -> Result<(), Error> {
+    /// One question for all buckets that lie together: SQLite looks the values up in their order, and stays where it
+    /// is between those that are neighbours.
+    fn look_up(&self, piece: Segment, window: &Window, found: &mut Found) -> Result<(), Error> {
         let Source::Tier(tier) = piece.source else {
             return Ok(());
         };
         let of_tier = rollup::series(tier, Some(self.dimension));
+        let table = Table::of(of_tier);
         let length = length(tier) * 1000;
         let places = vec!["?"; self.values.len()].join(", ");
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT value, body FROM rollups WHERE series = ? AND at = ? AND value IN ({places})"
-        ))?;
+        let mut statement = self
+            .connection
+            .prepare_cached(&format!("{}({places})", table.among))?;
         for (value, parameter) in self.values.iter().zip(3..) {
             statement.raw_bind_parameter(parameter, value)?;
         }
         statement.raw_bind_parameter(1, of_tier)?;
-        for at in piece.from / length..piece.to / length {
-            statement.raw_bind_parameter(2, at)?;
+        let mut together = table.first(piece.from / length);
+        while together * length < piece.to {
+            statement.raw_bind_parameter(2, together)?;
             let mut rows = statement.raw_query();
             while let Some(row) = rows.next()? {
-                let body = row.get_ref(1)?.as_blob().unwrap_or_default();
-                self.add(row.get_ref(0)?, body, tallies)
-                    .ok_or_else(damaged)?;
+                let at = row.get::<_, i64>(0)? * length;
+                if (piece.from..piece.to).contains(&at) {
+                    let body = row.get_ref(2)?.as_blob().unwrap_or_default();
+                    self.find(window.place(at), row.get_ref(1)?, body, found);
+                }
             }
+            together += table.together;
         }
         Ok(())
     }
 
-    /// Adds a rollup to its value's tally, if that is among those that are read; `None`: it is damaged.
-    fn add<S: Rolled>(
-        &self,
-        value: ValueRef<'_>,
-        body: &[u8],
-        tallies: &mut [Tally<S>],
-    ) -> Option<()> {
-        let place = self.values.iter().position(|wanted| wanted.is(value));
-        match place.and_then(|place| tallies.get_mut(place)) {
-            Some(tally) => S::add_parts(tally, &Parts::read(body)?),
-            None => Some(()),
+    /// Takes a rollup along, if its value is among those that are read.
+    fn find(&self, place: Option<usize>, value: ValueRef<'_>, body: &[u8], found: &mut Found) {
+        let number = self.values.iter().position(|wanted| wanted.is(value));
+        if let (Some(number), Some(place)) = (number, place) {
+            found.push(number, place, body);
         }
     }
 }
 
-/// The parts of pieces that lie in a step; no bucket of theirs reaches out of it.
+/// Rollups as they are in the table, by the value's number and the step.
+#[derive(Default)]
+struct Found {
+    bytes: Vec<u8>,
+    entries: Vec<(usize, usize, Range<usize>)>,
+}
+
+impl Found {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+    }
+
+    fn push(&mut self, number: usize, place: usize, body: &[u8]) {
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(body);
+        self.entries.push((number, place, begin..self.bytes.len()));
+    }
+
+    fn sorted(&mut self) -> Sorted<'_> {
+        self.entries
+            .sort_unstable_by_key(|(number, place, bytes)| (*number, *place, bytes.start));
+        Sorted {
+            bytes: &self.bytes,
+            rest: &self.entries,
+        }
+    }
+}
+
+/// The same from the first value's first step on.
+struct Sorted<'a> {
+    bytes: &'a [u8],
+    rest: &'a [(usize, usize, Range<usize>)],
+}
+
+impl<'a> Sorted<'a> {
+    /// The next one, if it is of this value and step.
+    fn next_of(&mut self, number: usize, place: usize) -> Option<&'a [u8]> {
+        let (first, rest) = self.rest.split_first()?;
+        if (first.0, first.1) != (number, place) {
+            return None;
+        }
+        self.rest = rest;
+        self.bytes.get(first.2.clone())
+    }
+}
+
+/// The parts of pieces that lie in some steps; no bucket of theirs reaches out of them.
 fn within(pieces: &[Segment], begin: i64, end: i64) -> impl Iterator<Item = Segment> {
     pieces.iter().filter_map(move |piece| {
         let (from, to) = (piece.from.max(begin), piece.to.min(end));

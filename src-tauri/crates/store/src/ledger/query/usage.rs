@@ -20,6 +20,7 @@ use crate::ledger::distinct::Distinct;
 use crate::ledger::names::Texts;
 use crate::ledger::rollup::{self, damaged, value_of, with_row};
 use crate::ledger::row::Row;
+use crate::ledger::table::Table;
 use crate::ledger::tally::{Parts, Sums, Tally, Told, active_user};
 use crate::ledger::tiers::{Segment, Source, length};
 use crate::ledger::{key, reports};
@@ -290,7 +291,7 @@ fn points<S: Told>(window: &Window, tallies: Vec<Tally<S>>) -> Vec<Point> {
 }
 
 /// Hands over the rollups of a piece, if it is one of a tier: the bucket's begin in Unix milliseconds,
-/// its value, and what it holds. `None` from `each`: it is damaged.
+/// its value, and what it holds; in whatever order they lie. `None` from `each`: it is damaged.
 pub(super) fn each_rollup(
     connection: &Connection,
     piece: Segment,
@@ -314,14 +315,9 @@ pub(super) fn each_row(
         return Ok(Some(()));
     };
     let length = length(tier) * 1000;
-    let mut statement = connection.prepare_cached(
-        "SELECT at, value, body FROM rollups WHERE series = ?1 AND at >= ?2 AND at < ?3",
-    )?;
-    let mut rows = statement.query(params![
-        rollup::series(tier, dimension),
-        piece.from / length,
-        piece.to / length,
-    ])?;
+    let series = rollup::series(tier, dimension);
+    let mut statement = connection.prepare_cached(Table::of(series).between)?;
+    let mut rows = statement.query(params![series, piece.from / length, piece.to / length,])?;
     while let Some(row) = rows.next()? {
         let at: i64 = row.get(0)?;
         let body = row.get_ref(2)?.as_blob().unwrap_or_default();
