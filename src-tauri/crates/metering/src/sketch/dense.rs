@@ -6,7 +6,7 @@ use crate::percentile::rank;
 /// Room is made for so many bins at first: of values up to a hundred and sixty times as large as each other …
 const FIRST_ROOM: u16 = 256;
 /// … and then for so many more.
-const ROOM: usize = 64;
+const ROOM: u16 = 64;
 
 /// The same as a [`Sketch`], laid out for adding up many: a count for each bin between the first and the last. Several
 /// times as quick to merge into, several times as large when there are few values.
@@ -43,13 +43,16 @@ impl Dense {
         ) else {
             return;
         };
-        self.make_room(other.first + first as u16);
-        self.make_room(other.first + last as u16);
+        self.make_room(other.first + first as u16, other.first + last as u16);
         let place = usize::from(other.first + first as u16 - self.first);
         let ours = self.counts.get_mut(place..).unwrap_or_default();
         let theirs = other.counts.get(first..=last).unwrap_or_default();
-        for (count, more) in ours.iter_mut().zip(theirs) {
-            *count = count.saturating_add(*more);
+        let pairs = ours.iter_mut().zip(theirs);
+        if self.count < u64::MAX {
+            // No count is larger than all of them. This way several are added at once.
+            pairs.for_each(|(count, more)| *count = count.wrapping_add(*more));
+        } else {
+            pairs.for_each(|(count, more)| *count = count.saturating_add(*more));
         }
     }
 
@@ -80,8 +83,7 @@ impl Dense {
                 let Some(last) = most.checked_sub(1) else {
                     return Ok(());
                 };
-                self.make_room(first);
-                self.make_room(first + last as u16);
+                self.make_room(first, first + last as u16);
                 let place = usize::from(first - self.first);
                 let counts = self.counts.get_mut(place..).unwrap_or_default();
                 let sum = add_all(counts, bytes, self.count)?;
@@ -111,7 +113,7 @@ impl Dense {
         if let Some(count) = self.counts.get_mut(place) {
             *count = count.saturating_add(more);
         } else {
-            self.make_room(bin);
+            self.make_room(bin, bin);
             let place = usize::from(bin - self.first);
             if let Some(count) = self.counts.get_mut(place) {
                 *count = more;
@@ -119,27 +121,25 @@ impl Dense {
         }
     }
 
-    /// Makes room for a bin, if there is none.
-    fn make_room(&mut self, bin: u16) {
+    /// Makes room for bins, if there is none.
+    fn make_room(&mut self, first: u16, last: u16) {
         if self.counts.is_empty() {
-            // Values lie around each other.
-            self.first = bin.saturating_sub(FIRST_ROOM / 2);
-            let most = usize::from(BINS - self.first);
-            self.counts.resize(usize::from(FIRST_ROOM).min(most), 0);
-        }
-        if usize::from(bin.wrapping_sub(self.first)) < self.counts.len() {
+            // Values lie around each other: of one only the others may lie far, of many hardly any.
+            let around = FIRST_ROOM.saturating_sub(last - first).max(ROOM) / 2;
+            self.first = first.saturating_sub(around);
+            let end = last.saturating_add(around).min(BINS - 1);
+            self.counts.resize(usize::from(end - self.first) + 1, 0);
             return;
         }
-        if bin < self.first {
-            let more = usize::from(self.first - bin)
-                .max(ROOM)
-                .min(usize::from(self.first));
-            self.counts.splice(..0, std::iter::repeat_n(0, more));
-            self.first -= more as u16;
-        } else {
-            let most = usize::from(BINS - self.first);
-            let wanted = usize::from(bin - self.first) + ROOM;
-            self.counts.resize(wanted.min(most), 0);
+        if first < self.first {
+            let more = (self.first - first).max(ROOM).min(self.first);
+            self.counts
+                .splice(..0, std::iter::repeat_n(0, usize::from(more)));
+            self.first -= more;
+        }
+        if usize::from(last - self.first) >= self.counts.len() {
+            let end = last.saturating_add(ROOM).min(BINS - 1);
+            self.counts.resize(usize::from(end - self.first) + 1, 0);
         }
     }
 
@@ -166,17 +166,18 @@ impl Dense {
     pub fn quantiles<const N: usize>(&self, ascending: [f64; N]) -> [Option<f64>; N] {
         // Most bins are passed over: eight at once, while they end below what is looked for.
         let mut eights = self.counts.chunks(8);
-        let mut eight: &[u64] = &[];
+        let (mut eight, mut in_eight): (&[u64], u64) = (&[], 0);
         let (mut below, mut bin) = (self.zeros, self.first);
         ascending.map(|q| {
             let rank = rank(self.count, q)?;
             if rank <= self.zeros {
                 return Some(0.0);
             }
-            while below.saturating_add(sum(eight)) < rank {
-                below = below.saturating_add(sum(eight));
+            while below.saturating_add(in_eight) < rank {
+                below = below.saturating_add(in_eight);
                 bin += eight.len() as u16;
                 eight = eights.next()?;
+                in_eight = self.sum(eight);
             }
             let mut upto = below;
             let place = eight.iter().position(|count| {
@@ -186,12 +187,18 @@ impl Dense {
             Some(centre(bin + place as u16))
         })
     }
-}
 
-fn sum(counts: &[u64]) -> u64 {
-    counts
-        .iter()
-        .fold(0, |sum, count| sum.saturating_add(*count))
+    /// What some of the counts come to.
+    fn sum(&self, counts: &[u64]) -> u64 {
+        if self.count < u64::MAX {
+            // No more than all of them. This way several are added at once.
+            counts.iter().fold(0, |sum, count| sum.wrapping_add(*count))
+        } else {
+            counts
+                .iter()
+                .fold(0, |sum, count| sum.saturating_add(*count))
+        }
+    }
 }
 
 impl From<&Dense> for Sketch {
