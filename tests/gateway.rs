@@ -204,6 +204,13 @@ async fn a_request_is_answered_accounted_for_and_remembered() {
         .find(|line| line.trim_start().starts_with("ada"))
         .expect(&out);
     assert!(ada.contains('2') && ada.contains('$'), "{out}");
+    // Without keys everybody may ask.
+    let (code, out, error) = stack.cockpit.verb(&["usage", "--by", "key"]).await;
+    assert_eq!(code, 0, "{error}");
+    assert!(out.trim_start().starts_with("KEY"), "{out}");
+    assert!(out.contains("(none)"), "{out}");
+    let calls = stack.get("/api/calls?key=nobodys").await;
+    assert_eq!(calls["calls"].as_array().unwrap().len(), 0, "{calls:#}");
     let (code, _, error) = stack.cockpit.verb(&["usage", "--window", "soon"]).await;
     assert_eq!(code, 2, "{error}");
     assert!(error.contains("7d"), "{error}");

@@ -75,6 +75,7 @@ pub(super) enum By {
     Route,
     User,
     Agent,
+    Key,
     Error,
 }
 
@@ -87,6 +88,7 @@ impl By {
             Self::Route => "route",
             Self::User => "user",
             Self::Agent => "agent",
+            Self::Key => "key",
             Self::Error => "error",
         }
     }

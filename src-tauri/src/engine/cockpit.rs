@@ -403,6 +403,7 @@ impl Cockpit for Door {
                     route: asked.route,
                     user: asked.user,
                     agent: asked.agent,
+                    key: asked.key,
                     error: asked.error,
                     outcome: asked.outcome,
                 },

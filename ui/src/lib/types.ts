@@ -326,7 +326,7 @@ export type Event = { seq: number; at: string } & EventBody;
 // Requests to models.
 
 /** What usage is grouped by. */
-export type Dimension = 'model' | 'provider' | 'route' | 'user' | 'agent' | 'error';
+export type Dimension = 'model' | 'provider' | 'route' | 'user' | 'agent' | 'key' | 'error';
 
 /** `null` without values. */
 export interface Percentiles {

@@ -204,6 +204,8 @@ pub struct CallsAsked {
     pub user: Option<String>,
     /// The agent.
     pub agent: Option<String>,
+    /// The name of the key.
+    pub key: Option<String>,
     /// The error's code.
     pub error: Option<String>,
     /// How they ended.

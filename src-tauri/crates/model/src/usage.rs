@@ -19,18 +19,21 @@ pub enum Dimension {
     User,
     /// The agent.
     Agent,
+    /// The name of the key.
+    Key,
     /// The error's code; only calls that failed.
     Error,
 }
 
 impl Dimension {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Model,
         Self::Provider,
         Self::Route,
         Self::User,
         Self::Agent,
+        Self::Key,
         Self::Error,
     ];
 
@@ -42,6 +45,7 @@ impl Dimension {
             Self::Route => "route",
             Self::User => "user",
             Self::Agent => "agent",
+            Self::Key => "key",
             Self::Error => "error",
         }
     }

@@ -32,6 +32,7 @@ export interface Filter {
   route?: string;
   user?: string;
   agent?: string;
+  key?: string;
   error?: string;
   outcome?: Outcome;
   /** Those of one step of a chart. */
@@ -44,7 +45,7 @@ export interface View {
   filter: Filter;
 }
 
-export const FILTER_TEXTS = ['model', 'provider', 'route', 'user', 'agent', 'error'] as const;
+export const FILTER_TEXTS = ['model', 'provider', 'route', 'user', 'agent', 'key', 'error'] as const;
 
 /** The window that was looked at last, for coming back. */
 let remembered: WindowName = '24h';

@@ -74,6 +74,7 @@ pub(crate) async fn calls(State(app): State<App>, params: Params) -> Answer<Json
         route: text("route"),
         user: text("user"),
         agent: text("agent"),
+        key: text("key"),
         error: text("error"),
         outcome,
     };

@@ -8,7 +8,7 @@
 //!   with `F_FULLFSYNC`); many go in one transaction, so that one wait for the disk serves all.
 //! - An **id** is accounted for once, as long as the calls are kept: a keyed hash of each is remembered
 //!   by day (`seen`).
-//! - **Rollups** by minute, five minutes, hour, three hours, day and week, in total and by each value of six dimensions,
+//! - **Rollups** by minute, five minutes, hour, three hours, day and week, in total and by each value of seven dimensions,
 //!   hold sums and sketches (`tally`). They lag a few seconds behind the rows, which are the truth, and
 //!   are caught up after an abrupt end (`rollup`).
 //! - **A question** is answered from the rollups that fit its window, the rows at its ragged edges and

@@ -49,19 +49,24 @@ pub(crate) enum Value {
 impl ToSql for Value {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match self {
-            Self::None => ToSqlOutput::Owned(SqlValue::Integer(0)),
-            Self::Rest => ToSqlOutput::Owned(SqlValue::Integer(1)),
+            Self::None => ToSqlOutput::Owned(SqlValue::Integer(Self::NONE)),
+            Self::Rest => ToSqlOutput::Owned(SqlValue::Integer(Self::REST)),
             Self::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
         })
     }
 }
 
 impl Value {
+    const NONE: i64 = 0;
+    /// How the table has the rest.
+    pub(crate) const REST: i64 = 1;
+
     /// Whether it is the one that the table has.
     pub(crate) fn is(&self, value: ValueRef<'_>) -> bool {
         match (self, value) {
             (Self::Text(ours), ValueRef::Text(theirs)) => ours.as_bytes() == theirs,
-            (Self::None, ValueRef::Integer(0)) | (Self::Rest, ValueRef::Integer(1)) => true,
+            (Self::None, ValueRef::Integer(Self::NONE))
+            | (Self::Rest, ValueRef::Integer(Self::REST)) => true,
             _ => false,
         }
     }
@@ -69,7 +74,7 @@ impl Value {
     pub(crate) fn read(value: ValueRef<'_>) -> Self {
         match value {
             ValueRef::Text(text) => Self::Text(String::from_utf8_lossy(text).into()),
-            ValueRef::Integer(1) => Self::Rest,
+            ValueRef::Integer(Self::REST) => Self::Rest,
             _ => Self::None,
         }
     }
@@ -94,6 +99,7 @@ fn dimension_place(dimension: Dimension) -> u8 {
         Dimension::User => 4,
         Dimension::Agent => 5,
         Dimension::Error => 6,
+        Dimension::Key => 7,
     }
 }
 
@@ -105,6 +111,7 @@ pub(crate) fn value_of(row: &Row, dimension: Dimension) -> Option<Option<u32>> {
         Dimension::Route => row.route,
         Dimension::User => row.user,
         Dimension::Agent => row.agent,
+        Dimension::Key => row.key,
         Dimension::Error if row.outcome == Outcome::Error => row.error,
         Dimension::Error => return None,
     })

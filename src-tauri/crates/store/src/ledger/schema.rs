@@ -1,5 +1,6 @@
 //! The layout of `ledger.db`.
 
+use cockpit_model::usage::Dimension;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::tiers::{Floors, TIERS};
@@ -50,6 +51,12 @@ pub(crate) const SCHEMA: Schema = Schema {
         INSERT INTO fives SELECT series, at / 12, value, at, body FROM rollups
             WHERE series BETWEEN 9 AND 15 ORDER BY series, at / 12, value, at;
         DELETE FROM rollups WHERE series BETWEEN 9 AND 15;
+    ", "
+        -- Sums by key begin behind all that there is (see KEYS).
+        INSERT INTO meta SELECT 'keys', max(until) FROM (
+                SELECT max(key) / 2097152 / 1000 + 1 AS until FROM calls
+                UNION ALL SELECT max(value) FROM meta WHERE key = 'floor_rows')
+            HAVING max(until) IS NOT NULL;
     "],
     settings: "
         PRAGMA journal_mode = WAL;
@@ -72,6 +79,8 @@ pub(crate) const BELIEVED: &str = "believed";
 /// The newest day whose names were looked through.
 pub(crate) const NAMES_DAY: &str = "names_day";
 
+/// From when on all calls are summed up by key, in Unix seconds.
+const KEYS: &str = "keys";
 const FLOOR_OF_ROWS: &str = "floor_rows";
 
 pub(crate) fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
@@ -104,6 +113,17 @@ pub(crate) fn floors(connection: &Connection) -> rusqlite::Result<Floors> {
         rows: meta(connection, FLOOR_OF_ROWS)?.unwrap_or(0),
         tiers,
     })
+}
+
+/// From when on all calls are summed up by the values of a dimension, in Unix seconds.
+pub(crate) fn summed_up_from(
+    connection: &Connection,
+    dimension: Dimension,
+) -> rusqlite::Result<i64> {
+    match dimension {
+        Dimension::Key => Ok(meta(connection, KEYS)?.unwrap_or(0)),
+        _ => Ok(0),
+    }
 }
 
 pub(crate) fn set_floors(connection: &Connection, floors: &Floors) -> rusqlite::Result<()> {

@@ -34,7 +34,7 @@ prop_compose! {
         ms in moment(),
         (provider, model) in (0_usize..3, 0_usize..20),
         user in proptest::option::of(0_u32..30),
-        agent in proptest::option::of(0_u32..3),
+        (agent, key) in (proptest::option::of(0_u32..3), proptest::option::of(0_u32..3)),
         outcome in 0_usize..6,
         (input, output) in (proptest::option::of(0_u64..5000), proptest::option::of(0_u64..2000)),
         latency_us in proptest::option::of(0_u32..90_000_000),
@@ -50,6 +50,7 @@ prop_compose! {
         call.target = format!("{}/{}", call.provider, call.model);
         call.user = user.map(|n| format!("user-{n}"));
         call.agent = agent.map(|n| format!("agent-{n}"));
+        call.key = key.map(|n| format!("key-{n}"));
         call.route = (model % 2 == 0).then(|| "chat".to_owned());
         (call.outcome, call.error) = match outcome {
             0 => (Outcome::Error, Some("provider_timeout".to_owned())),
@@ -127,11 +128,13 @@ fn filter() -> impl Strategy<Value = CallFilter> {
         ],
     );
     let model = prop_oneof![name("m", 20), name("openai/m", 20)];
-    (model, name("user-", 40), name("agent-", 3), outcome).prop_map(
-        |(model, user, agent, outcome)| CallFilter {
+    let who = (name("user-", 40), name("agent-", 3), name("key-", 3));
+    (model, who, outcome).prop_map(
+        |(model, (user, agent, key), outcome)| CallFilter {
             model,
             user,
             agent,
+            key,
             outcome,
             ..CallFilter::default()
         },
@@ -153,7 +156,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (
             window(),
             proptest::option::of(1_u32..200_000),
-            proptest::option::of(0_usize..6),
+            proptest::option::of(0..Dimension::ALL.len()),
             proptest::bool::weighted(0.2),
         )
             .prop_map(|((from, to), step, by, exact)| Step::Ask { from, to, step, by, exact }),
@@ -328,6 +331,7 @@ impl Held {
             .filter(|call| {
                 is(&filter.user, &call.user)
                     && is(&filter.agent, &call.agent)
+                    && is(&filter.key, &call.key)
                     && filter.outcome.is_none_or(|outcome| outcome == call.outcome)
                     && filter
                         .model

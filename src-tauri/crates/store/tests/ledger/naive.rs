@@ -15,6 +15,7 @@ pub fn value(call: &Call, dimension: Dimension) -> Option<Option<String>> {
         Dimension::Route => call.route.clone(),
         Dimension::User => call.user.clone(),
         Dimension::Agent => call.agent.clone(),
+        Dimension::Key => call.key.clone(),
         Dimension::Error if call.outcome == Outcome::Error => call.error.clone(),
         Dimension::Error => return None,
     })

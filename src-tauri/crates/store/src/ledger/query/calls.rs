@@ -58,6 +58,8 @@ pub struct CallFilter {
     pub user: Option<String>,
     /// The agent.
     pub agent: Option<String>,
+    /// The name of the key.
+    pub key: Option<String>,
     /// The error's code.
     pub error: Option<String>,
     /// How they ended.
@@ -205,6 +207,7 @@ impl Numbered {
             (Dimension::Route, &filter.route),
             (Dimension::User, &filter.user),
             (Dimension::Agent, &filter.agent),
+            (Dimension::Key, &filter.key),
             (Dimension::Error, &filter.error),
         ] {
             if let Some(name) = wanted {
@@ -254,7 +257,7 @@ impl Numbered {
             }
         }
         for (dimension, values) in &self.dimensions {
-            let mut any = false;
+            let mut any = hour * HOUR < schema::summed_up_from(connection, *dimension)?;
             for value in values.iter().map(|(value, _)| value).chain([&Value::Rest]) {
                 any |= select.exists(params![
                     rollup::series(HOURS, Some(*dimension)),

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::merge;
-use super::usage::{Rolled, each_row};
+use super::usage::{Known, Rolled, each_value};
 use super::window::Window;
 use crate::error::Error;
 use crate::ledger::key;
@@ -156,10 +156,10 @@ impl Series<'_> {
     }
 
     fn read(&self, piece: Segment, window: &Window, found: &mut Found) -> Result<(), Error> {
-        each_row(
+        each_value(
             self.connection,
             piece,
-            Some(self.dimension),
+            self.dimension,
             |at, value, body| {
                 self.find(window.place(at), value, body, found);
                 Some(())
@@ -174,6 +174,7 @@ impl Series<'_> {
         let Source::Tier(tier) = piece.source else {
             return Ok(());
         };
+        let piece = Known::of(self.connection, piece, self.dimension)?.since;
         let of_tier = rollup::series(tier, Some(self.dimension));
         let table = Table::of(of_tier);
         let length = length(tier) * 1000;

@@ -16,7 +16,7 @@ use cockpit_model::usage::Dimension;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-use super::usage::{Rolled, each_row};
+use super::usage::{Rolled, each_value};
 use super::window::Window;
 use crate::error::Error;
 use crate::ledger::rollup::{Value, damaged};
@@ -182,7 +182,7 @@ fn merge<S: Rolled>(
         let mut batches: Vec<Batch> = (0..hands).map(|_| Batch::default()).collect();
         let mut crew = Vec::<Hand<'_, S>>::new();
         for part in parts {
-            let read = each_row(connection, part.piece, Some(dimension), |_, value, body| {
+            let read = each_value(connection, part.piece, dimension, |_, value, body| {
                 if part.strict && Value::Rest.is(value) {
                     return None;
                 }
