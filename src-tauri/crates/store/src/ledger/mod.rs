@@ -18,6 +18,7 @@
 //!   outlive the engine (`spending`).
 //! - **Retention** drops slices from the old end (`retention`), by a time that follows the clock only so fast (`horizon`).
 
+mod balance;
 mod distinct;
 mod group;
 mod horizon;

@@ -129,16 +129,14 @@ fn filter() -> impl Strategy<Value = CallFilter> {
     );
     let model = prop_oneof![name("m", 20), name("openai/m", 20)];
     let who = (name("user-", 40), name("agent-", 3), name("key-", 3));
-    (model, who, outcome).prop_map(
-        |(model, (user, agent, key), outcome)| CallFilter {
-            model,
-            user,
-            agent,
-            key,
-            outcome,
-            ..CallFilter::default()
-        },
-    )
+    (model, who, outcome).prop_map(|(model, (user, agent, key), outcome)| CallFilter {
+        model,
+        user,
+        agent,
+        key,
+        outcome,
+        ..CallFilter::default()
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {

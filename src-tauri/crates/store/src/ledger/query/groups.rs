@@ -156,15 +156,10 @@ impl Series<'_> {
     }
 
     fn read(&self, piece: Segment, window: &Window, found: &mut Found) -> Result<(), Error> {
-        each_value(
-            self.connection,
-            piece,
-            self.dimension,
-            |at, value, body| {
-                self.find(window.place(at), value, body, found);
-                Some(())
-            },
-        )
+        each_value(self.connection, piece, self.dimension, |at, value, body| {
+            self.find(window.place(at), value, body, found);
+            Some(())
+        })
         .map(drop)
     }
 

@@ -2,7 +2,7 @@
 //! thread reads them, and others, where there are cores for them, add them up meanwhile.
 //!
 //! Fewer are read where a window lacks little of a bucket: that is added, and taken off again what was not asked for
-//! ([`balance`](crate::ledger::tiers::balance)). All sums and sketches are whole numbers: what comes out is the same.
+//! ([`balance`](crate::ledger::balance::balance)). All sums and sketches are whole numbers: what comes out is the same.
 //! Not so where a bucket has summed up its smallest values as one, for who is in that is not known; then only what was
 //! asked for is added.
 
@@ -19,9 +19,9 @@ use rusqlite::types::ValueRef;
 use super::usage::{Rolled, each_value};
 use super::window::Window;
 use crate::error::Error;
+use crate::ledger::balance::Part;
 use crate::ledger::rollup::{Value, damaged};
 use crate::ledger::tally::{Parts, Tally};
-use crate::ledger::tiers::Part;
 
 /// Rollups handed over at once; fewer than these are not worth a thread.
 const BATCH: usize = 1024;

@@ -341,7 +341,10 @@ impl Known {
         let begin = begin.clamp(piece.from, piece.to);
         Ok(Self {
             before: Segment { to: begin, ..piece },
-            since: Segment { from: begin, ..piece },
+            since: Segment {
+                from: begin,
+                ..piece
+            },
         })
     }
 }

@@ -4,9 +4,8 @@ use cockpit_model::Timestamp;
 use rusqlite::Connection;
 
 use super::usage::UsageQuery;
-use crate::ledger::tiers::{
-    DAY, DAYS, Floors, Part, Segment, Source, WEEK, balance, cover, length, next,
-};
+use crate::ledger::balance::{Part, balance};
+use crate::ledger::tiers::{DAY, DAYS, Floors, Segment, Source, WEEK, cover, length, next};
 use crate::ledger::{key, rollup, schema};
 
 /// Steps of a series at most.
