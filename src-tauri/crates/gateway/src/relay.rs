@@ -247,7 +247,8 @@ impl Relay {
         let code = match &reading {
             Some(reading) if reading.error.is_some() => Some("provider_stream_error"),
             Some(reading) if !reading.complete => Some("provider_stream_cut"),
-            _ => None,
+            Some(reading) => self.tap.as_ref().and_then(|tap| tap.judge(reading)),
+            None => None,
         };
         let finish = reading
             .as_ref()

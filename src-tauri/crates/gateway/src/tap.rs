@@ -1,19 +1,27 @@
-//! What passes on its way to the caller, taken along for whoever keeps it: the cache, and a person who wants prompts
-//! kept. Whether it was good is known only at the end.
+//! What passes on its way to the caller, taken along for whoever keeps it (the cache, and a person who wants prompts
+//! kept) or judges it. Whether it was good is known only at the end.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
+use cockpit_metering::wire::Reading;
 use cockpit_model::traffic::Target;
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
 use tokio::time::Instant;
 
+use crate::guard::Json;
 use crate::memory::Share;
 use crate::{cache, keep};
+
+/// How much of a stream is taken along to be judged.
+const LONGEST_JUDGED: usize = 1 << 20;
 
 /// See the module.
 pub(crate) struct Tap {
     cache: Option<cache::Slot>,
     keep: Option<keep::Slot>,
+    json: Option<Arc<Json>>,
     begun: Begun,
     bytes: Vec<u8>,
     most: usize,
@@ -31,21 +39,24 @@ pub(crate) struct Begun {
 }
 
 impl Tap {
-    /// One for an answer that has begun; `None`: nobody keeps it.
+    /// One for an answer that has begun; `None`: nobody wants it.
     pub(crate) fn new(
         cache: Option<cache::Slot>,
         keep: Option<keep::Slot>,
+        json: Option<Arc<Json>>,
         begun: Begun,
         share: Share,
     ) -> Option<Self> {
         let most = [
             cache.as_ref().map(|slot| slot.cache.largest()),
             keep.as_ref().map(|_| keep::MOST),
+            json.as_ref().map(|_| LONGEST_JUDGED),
         ];
         Some(Self {
             most: most.into_iter().flatten().max()?,
             cache,
             keep,
+            json,
             begun,
             share,
             bytes: Vec::new(),
@@ -69,6 +80,12 @@ impl Tap {
         } else {
             self.unread();
         }
+    }
+
+    /// The error of a streamed answer that was good otherwise. What is not all there is not judged.
+    pub(crate) fn judge(&self, reading: &Reading) -> Option<&'static str> {
+        let json = self.json.as_ref().filter(|_| !self.over)?;
+        json.streamed(reading, &self.bytes)
     }
 
     /// The answer has ended: well, or not.

@@ -262,12 +262,25 @@ async fn an_answer_is_held_against_the_schema_that_was_asked_for() {
 
     // Whatever the double invents, that it is not.
     let never = object(json!({"type": "string", "pattern": "^[0-9]{40}$"}));
-    let answer = rig.post(CHAT, &asking(never)).await;
+    let answer = rig.post(CHAT, &asking(never.clone())).await;
     assert_eq!(answer.status(), 200, "what the provider says is handed on");
     assert_eq!(header(&answer, "x-cockpit-fallback"), Some("true"));
     let call = rig.call().await;
     assert_eq!(call.error.as_deref(), Some("provider_schema_mismatch"));
     assert!(call.attempts >= 2);
+
+    // A stream has reached its caller by the time that is known.
+    for (of, error) in [
+        (never, Some("provider_schema_mismatch")),
+        (object(json!({"type": "string"})), None),
+    ] {
+        let answer = rig.post(CHAT, &streamed(asking(of))).await;
+        assert_eq!(answer.status(), 200);
+        assert!(answer.text().await.unwrap().ends_with("data: [DONE]\n\n"));
+        let call = rig.call().await;
+        assert_eq!(call.error.as_deref(), error);
+        assert_eq!(call.outcome == Outcome::Ok, error.is_none());
+    }
 
     // What cannot be used judges nothing.
     let answer = rig.post(CHAT, &asking(json!({"$ref": "#"}))).await;

@@ -1,5 +1,7 @@
 //! What is handed on: an answer with all that is said about it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use cockpit_metering::wire::Reading;
 use cockpit_model::traffic::Target;
@@ -10,6 +12,7 @@ use hyper::{Response, StatusCode};
 use super::again::CACHE;
 use crate::body::Outgoing;
 use crate::flight::Flight;
+use crate::guard::Json;
 use crate::relay::Relay;
 use crate::room::Place;
 use crate::tap::{Begun, Tap};
@@ -59,6 +62,8 @@ pub(super) struct Sent {
     pub(super) cache: Option<cache::Slot>,
     /// Where it is to be kept for a person.
     pub(super) keep: Option<keep::Slot>,
+    /// What it is to be.
+    pub(super) json: Option<Arc<Json>>,
 }
 
 impl Sent {
@@ -71,6 +76,7 @@ impl Sent {
             place: None,
             cache: None,
             keep: None,
+            json: None,
         }
     }
 
@@ -124,10 +130,12 @@ impl Sent {
         response
     }
 
-    /// What takes it along for whoever keeps it, if somebody does.
+    /// What takes it along for whoever keeps or judges it, if somebody does.
     fn tap(&mut self, flight: &mut Flight) -> Option<Tap> {
         let (cache, keep) = (self.cache.take(), self.keep.take());
-        if cache.is_none() && keep.is_none() {
+        // A whole answer is judged by now.
+        let json = self.json.take().filter(|_| !self.answer.is_whole());
+        if cache.is_none() && keep.is_none() && json.is_none() {
             return None;
         }
         let share = flight.share();
@@ -145,7 +153,8 @@ impl Sent {
             streamed: !self.answer.is_whole(),
         };
         // What a fallback says would outlive the trouble it stands in for.
-        Tap::new(cache.filter(|_| !call.fallback), keep, begun, share)
+        let cache = cache.filter(|_| !call.fallback);
+        Tap::new(cache, keep, json, begun, share)
     }
 }
 

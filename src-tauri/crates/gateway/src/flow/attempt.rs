@@ -224,7 +224,7 @@ impl Attempts<'_> {
             self.request.dialect,
             &reading,
             self.asked,
-            self.schema.as_ref(),
+            self.json.as_deref(),
             &bytes,
         ) else {
             return Ok((Answer::whole(head, bytes), Some(reading)));

@@ -1,6 +1,7 @@
 //! The chain of a request's targets, asked in turn by a plan.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use super::answer::Sent;
 use super::attempt::Attempted;
 use crate::flight::{Blame, Flight};
 use crate::force::{Chain, ProviderKey};
-use crate::guard::Schema;
+use crate::guard::Json;
 use crate::refusal::Refusal;
 use crate::room::Place;
 
@@ -26,8 +27,8 @@ pub(super) struct Attempts<'a> {
     pub(super) body: &'a Bytes,
     /// The most output that may be asked for.
     pub(super) most: Option<u64>,
-    /// The schema the answer is to hold.
-    pub(super) schema: Option<Schema>,
+    /// The JSON that the answer is to be.
+    pub(super) json: Option<Arc<Json>>,
     /// Whether models that cost money may be asked.
     pub(super) paid: bool,
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cockpit_metering::price::Tokens;
-use cockpit_metering::wire::{Dialect, JsonWanted, Request as Asked};
+use cockpit_metering::wire::{Dialect, Request as Asked};
 use cockpit_model::traffic::{Rules, Target};
 use cockpit_model::{Call, CallSource, Operation, Outcome, Timestamp, Usd};
 use hyper::Response;
@@ -195,17 +195,14 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
     let (held, paid) = reserved.map_err(|refusal| refusal.limits(limits()))?;
     flight.hold(held, expected);
     let limits = limits();
-    let schema = match asked.json {
-        JsonWanted::Schema => guard::Schema::of(&sent),
-        _ => None,
-    };
+    let json = guard::Json::of(request.dialect, &asked, &sent).map(Arc::new);
     let attempts = Attempts {
         request,
         chain: &chain,
         asked: &asked,
         body: &sent,
         most,
-        schema,
+        json: json.clone(),
         paid,
     };
     match attempts.run(flight).await {
@@ -213,6 +210,7 @@ async fn steer(request: &Request, body: Incoming, flight: &mut Flight) -> Result
             sent.limits = limits;
             sent.cache = cache;
             sent.keep = keep;
+            sent.json = json;
             Ok(sent)
         }
         Err(refusal) => Err(refusal.limits(limits)),

@@ -1,16 +1,67 @@
 //! Answers that are good in name only.
 
-use cockpit_metering::wire::{Dialect, JsonWanted, Reading, Request as Asked};
+use std::collections::BTreeMap;
+
+use cockpit_metering::wire::{self, Dialect, JsonWanted, Reading, Request as Asked};
 use serde_json::Value;
 
-use super::Schema;
+use super::schema::Schema;
+
+/// The JSON that was asked for.
+pub(crate) struct Json {
+    dialect: Dialect,
+    schema: Option<Schema>,
+}
+
+impl Json {
+    /// What the answer is to be; `None`: whatever it likes.
+    pub(crate) fn of(dialect: Dialect, asked: &Asked<'_>, body: &[u8]) -> Option<Self> {
+        let schema = match asked.json {
+            JsonWanted::No => return None,
+            JsonWanted::Any => None,
+            JsonWanted::Schema => Schema::of(body),
+        };
+        Some(Self { dialect, schema })
+    }
+
+    /// Whether a text of an answer is that.
+    fn allows(&self, text: &str) -> bool {
+        serde_json::from_str::<Value>(text).is_ok_and(|value| {
+            let schema = self.schema.as_ref();
+            schema.is_none_or(|schema| schema.allows(&value))
+        })
+    }
+
+    /// The error of a whole answer that is something else.
+    fn breaks(&self, reading: &Reading, body: &[u8]) -> Option<&'static str> {
+        if reading.tool_calls || !ended_well(reading) {
+            return None;
+        }
+        let fits = serde_json::from_slice::<Value>(body)
+            .is_ok_and(|answer| texts(&answer).into_iter().all(|text| self.allows(text)));
+        (!fits).then_some(MISMATCH)
+    }
+
+    /// The error of a streamed answer that is something else. It has reached its caller by then: this is for its
+    /// target's breaker, and for the books.
+    pub(crate) fn streamed(&self, reading: &Reading, stream: &[u8]) -> Option<&'static str> {
+        if reading.tool_calls || !ended_well(reading) {
+            return None;
+        }
+        let texts = streamed_texts(self.dialect, stream);
+        let fits = texts.iter().all(|text| self.allows(text));
+        (!fits).then_some(MISMATCH)
+    }
+}
+
+const MISMATCH: &str = "provider_schema_mismatch";
 
 /// The error of a whole answer with a good status; `None`: it holds.
 pub(crate) fn judge(
     dialect: Dialect,
     reading: &Reading,
     asked: &Asked<'_>,
-    schema: Option<&Schema>,
+    json: Option<&Json>,
     body: &[u8],
 ) -> Option<&'static str> {
     if reading.malformed > 0 {
@@ -19,19 +70,19 @@ pub(crate) fn judge(
     if reading.error.is_some() {
         return Some("provider_error");
     }
-    let ended_well = !reading.finish_reason.as_deref().is_some_and(is_cut);
     if !reading.saw_content
         && !reading.tool_calls
-        && ended_well
+        && ended_well(reading)
         && speaks(dialect)
         && !loads_only(dialect, asked)
     {
         return Some("provider_empty_answer");
     }
-    if asked.json != JsonWanted::No && !reading.tool_calls && ended_well && !fits(body, schema) {
-        return Some("provider_schema_mismatch");
-    }
-    None
+    json.and_then(|json| json.breaks(reading, body))
+}
+
+fn ended_well(reading: &Reading) -> bool {
+    !reading.finish_reason.as_deref().is_some_and(is_cut)
 }
 
 /// Who runs out of tokens, is stopped by a filter, or has only begun (OpenAI's work in the background), may have
@@ -69,19 +120,6 @@ fn loads_only(dialect: Dialect, asked: &Asked<'_>) -> bool {
     ) && asked.text_bytes == 0
 }
 
-/// Whether every text of the answer is the JSON that was asked for.
-fn fits(body: &[u8], schema: Option<&Schema>) -> bool {
-    let Ok(answer) = serde_json::from_slice::<Value>(body) else {
-        return false;
-    };
-    let texts = texts(&answer);
-    texts.is_empty()
-        || texts.iter().all(|text| {
-            serde_json::from_str::<Value>(text)
-                .is_ok_and(|value| schema.is_none_or(|schema| schema.allows(&value)))
-        })
-}
-
 /// The texts of an answer, in whatever dialect.
 fn texts(answer: &Value) -> Vec<&str> {
     let array = |key: &str| {
@@ -108,25 +146,191 @@ fn texts(answer: &Value) -> Vec<&str> {
         .collect()
 }
 
+/// The texts of a streamed answer, put together of their pieces.
+fn streamed_texts(dialect: Dialect, stream: &[u8]) -> Vec<String> {
+    let mut texts = BTreeMap::<u64, String>::new();
+    wire::frames(dialect, stream, |frame| {
+        let Ok(event) = serde_json::from_slice::<Value>(frame.data) else {
+            return;
+        };
+        // The last of OpenAI's events of a response has all of it.
+        if let Some(response) = event.get("response").filter(|one| one.is_object()) {
+            let whole = self::texts(response).into_iter().map(str::to_owned);
+            texts = (0..).zip(whole).collect();
+            return;
+        }
+        for (index, piece) in pieces(&event) {
+            texts.entry(index).or_default().push_str(piece);
+        }
+    });
+    texts
+        .into_values()
+        .filter(|text| !text.is_empty())
+        .collect()
+}
+
+/// What an event adds, and to which text.
+fn pieces(event: &Value) -> Vec<(u64, &str)> {
+    let index = |value: &Value| value.get("index").and_then(Value::as_u64).unwrap_or(0);
+    let choices = event.get("choices").and_then(Value::as_array);
+    let chat = choices.into_iter().flatten().filter_map(|choice| {
+        let piece = choice.pointer("/delta/content")?.as_str()?;
+        Some((index(choice), piece))
+    });
+    // Anthropic's, and Ollama's two.
+    let others = ["/delta/text", "/message/content", "/response"];
+    let others = others.into_iter().filter_map(|place| {
+        let piece = event.pointer(place)?.as_str()?;
+        Some((index(event), piece))
+    });
+    chat.chain(others).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
-    use cockpit_metering::wire::read_answer;
+    use cockpit_metering::wire::{StreamMeter, read_answer};
     use serde_json::json;
 
     fn judged(dialect: Dialect, request: &Value, answer: &str) -> Option<&'static str> {
         let request = request.to_string();
         let asked = Asked::read(request.as_bytes()).unwrap();
         let reading = read_answer(dialect, answer.as_bytes());
-        let schema = Schema::of(request.as_bytes());
-        judge(
-            dialect,
-            &reading,
-            &asked,
-            schema.as_ref(),
-            answer.as_bytes(),
-        )
+        let json = Json::of(dialect, &asked, request.as_bytes());
+        judge(dialect, &reading, &asked, json.as_ref(), answer.as_bytes())
+    }
+
+    /// Judges a stream as it comes out of a meter.
+    fn judged_streamed(
+        dialect: Dialect,
+        request: &Value,
+        events: &[Value],
+    ) -> Option<&'static str> {
+        let request = request.to_string();
+        let asked = Asked::read(request.as_bytes()).unwrap();
+        let mut stream = String::new();
+        for event in events {
+            stream += &if dialect.streams_ndjson() {
+                format!("{event}\n")
+            } else {
+                format!("data: {event}\n\n")
+            };
+        }
+        let mut meter = StreamMeter::new(dialect);
+        meter.push(stream.clone().into(), &mut |_| ());
+        let reading = meter.finish(&mut |_| ());
+        let json = Json::of(dialect, &asked, request.as_bytes()).unwrap();
+        json.streamed(&reading, stream.as_bytes())
+    }
+
+    #[test]
+    fn streams_are_held_against_the_schema_too() {
+        let schema = json!({"type": "object", "required": ["b"]});
+        let chat = json!({"model": "m", "messages": [], "stream": true, "response_format":
+            {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}});
+        let delta = |index: u64, text: &str| json!({"choices": [{"index": index, "delta": {"content": text}}]});
+        let end =
+            |reason: &str| json!({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]});
+        let messages = json!({"model": "m", "messages": [], "stream": true, "max_tokens": 9, "output_config":
+            {"format": {"type": "json_schema", "schema": schema}}});
+        let block = |text: &str| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}});
+        let ollama = json!({"model": "m", "messages": [], "format": schema});
+        let piece = |text: &str, done: bool| json!({"message": {"role": "assistant", "content": text}, "done": done});
+        let generate = |text: &str, done: bool| json!({"response": text, "done": done});
+        let responses = json!({"model": "m", "input": "hi", "stream": true, "text": {"format":
+            {"type": "json_schema", "name": "a", "schema": schema}}});
+        let completed = |text: &str| {
+            json!({"type": "response.completed", "response": {"object": "response", "status":
+            "completed", "output": [{"type": "message", "content": [{"type": "output_text", "text": text}]}]}})
+        };
+        let added = |text: &str| json!({"type": "response.output_text.delta", "delta": text});
+        use Dialect::{AnthropicMessages, OllamaChat, OllamaGenerate, OpenAiChat, OpenAiResponses};
+        for (dialect, request, events, holds) in [
+            (
+                OpenAiChat,
+                &chat,
+                vec![
+                    delta(0, ""),
+                    delta(0, "{\"b\""),
+                    delta(0, ": 1}"),
+                    end("stop"),
+                ],
+                true,
+            ),
+            (
+                OpenAiChat,
+                &chat,
+                vec![delta(0, "{\"a\""), delta(0, ": 1}"), end("stop")],
+                false,
+            ),
+            (
+                OpenAiChat,
+                &chat,
+                vec![
+                    delta(0, "{\"b\""),
+                    delta(1, "Sure!"),
+                    delta(0, ": 1}"),
+                    end("stop"),
+                ],
+                false,
+            ),
+            (
+                OpenAiChat,
+                &chat,
+                vec![delta(0, "{\"b\""), end("length")],
+                true,
+            ),
+            (
+                AnthropicMessages,
+                &messages,
+                vec![block("{\"b\""), block(": 1}")],
+                true,
+            ),
+            (
+                AnthropicMessages,
+                &messages,
+                vec![block("Here it is: "), block("{\"b\": 1}")],
+                false,
+            ),
+            (
+                OllamaChat,
+                &ollama,
+                vec![piece("{\"b\"", false), piece(": 1}", true)],
+                true,
+            ),
+            (
+                OllamaChat,
+                &ollama,
+                vec![piece("{\"b\"", false), piece("", true)],
+                false,
+            ),
+            (
+                OllamaGenerate,
+                &ollama,
+                vec![generate("[]", false), generate("", true)],
+                false,
+            ),
+            (
+                OpenAiResponses,
+                &responses,
+                vec![added("{\"b\""), completed("{\"b\": 1}")],
+                true,
+            ),
+            (
+                OpenAiResponses,
+                &responses,
+                vec![added("{\"b\""), completed("{\"b\"")],
+                false,
+            ),
+        ] {
+            let expected = (!holds).then_some(MISMATCH);
+            assert_eq!(
+                judged_streamed(dialect, request, &events),
+                expected,
+                "{dialect:?} {events:?}"
+            );
+        }
     }
 
     #[test]

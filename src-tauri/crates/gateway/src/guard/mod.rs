@@ -10,8 +10,7 @@ use bytes::Bytes;
 use cockpit_metering::wire::Request as Asked;
 use cockpit_model::traffic::{ProviderKind, Rules};
 
-pub(crate) use self::answers::judge as judge_answer;
-pub(crate) use self::schema::Schema;
+pub(crate) use self::answers::{Json, judge as judge_answer};
 use crate::callers::Callers;
 use crate::force::Chain;
 use crate::refusal::Refusal;

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cockpit_metering::wire::Dialect;
-use cockpit_metering::wire::ndjson::Ndjson;
-use cockpit_metering::wire::sse::Sse;
+use cockpit_metering::wire::{self, Dialect};
 use serde_json::Value;
 
 /// The longest text that is kept, in bytes.
@@ -54,18 +52,9 @@ pub(super) fn answer(dialect: Dialect, bytes: &[u8]) -> (String, bool) {
         });
     }
     let mut frames: Vec<Value> = Vec::new();
-    let mut each = |frame: cockpit_metering::wire::Frame<'_>| {
+    wire::frames(dialect, bytes, |frame| {
         frames.extend(serde_json::from_slice::<Value>(frame.data));
-    };
-    if dialect.streams_ndjson() {
-        let mut stream = Ndjson::new();
-        stream.push(bytes, &mut each);
-        stream.finish(&mut each);
-    } else {
-        let mut stream = Sse::new();
-        stream.push(bytes, &mut each);
-        stream.finish(&mut each);
-    }
+    });
     if frames.is_empty() {
         return cut(String::from_utf8_lossy(bytes).into_owned());
     }

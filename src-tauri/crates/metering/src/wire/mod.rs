@@ -76,6 +76,19 @@ pub fn read_answer(dialect: Dialect, body: &[u8]) -> Reading {
     reader.finish()
 }
 
+/// The frames of a stream that is there as a whole.
+pub fn frames(dialect: Dialect, stream: &[u8], mut each: impl FnMut(Frame<'_>)) {
+    if dialect.streams_ndjson() {
+        let mut lines = ndjson::Ndjson::new();
+        lines.push(stream, &mut each);
+        lines.finish(&mut each);
+    } else {
+        let mut events = sse::Sse::new();
+        events.push(stream, &mut each);
+        events.finish(&mut each);
+    }
+}
+
 /// Cuts bytes at the given places, for tests; places beyond the end are left out.
 #[cfg(test)]
 fn split<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
