@@ -128,6 +128,18 @@ impl Floors {
         }
     }
 
+    /// Where what is known from a time on begins in whole buckets, and the same floors for it: no bucket that began
+    /// before.
+    pub(crate) fn known_from(&self, second: i64) -> (i64, Self) {
+        let finest = self.finest_at(second).unwrap_or(DAYS);
+        let from = next(second, length(finest).max(HOUR));
+        let mut known = *self;
+        for (floor, tier) in known.tiers.iter_mut().zip(&TIERS) {
+            *floor = (*floor).max(next(from, tier.length));
+        }
+        (from, known)
+    }
+
     /// The finest tier that keeps what happened at a time.
     pub(crate) fn finest_at(&self, second: i64) -> Option<usize> {
         self.tiers.iter().position(|floor| *floor <= second)
@@ -266,6 +278,30 @@ pub(super) mod tests {
             prop_assert!(floors.tiers[DAYS + 1] >= floors.tiers[DAYS]);
             let oldest = floors.tiers[DAYS];
             prop_assert_eq!(floors.finest_at(oldest) == Some(DAYS), floors.tiers[HOURS] > oldest);
+        }
+
+        #[test]
+        fn what_is_known_and_what_is_not_leave_the_same_to_the_rows(
+            from in (NOW - 40 * DAY) * 1000..NOW * 1000,
+            length in prop_oneof![0..3 * HOUR * 1000, 0..40 * DAY * 1000],
+            known in (NOW - 50 * DAY)..(NOW + 2 * DAY),
+            three_hours in -40 * DAY..2 * DAY,
+            weeks in -40 * DAY..8 * DAY,
+        ) {
+            let floors = begun(three_hours, weeks);
+            let (begin, later) = floors.known_from(known);
+            prop_assert!(begin >= known && later.tiers.iter().all(|floor| *floor >= begin));
+            let (begin, to) = (begin * 1000, from + length);
+            let parts = [
+                cover(from, to.min(begin), None, &floors),
+                cover(from.max(begin), to, None, &later),
+            ]
+            .concat();
+            let rows = |pieces: &[Segment]| -> Vec<(i64, i64)> {
+                let rows = pieces.iter().filter(|piece| piece.source == Source::Rows);
+                rows.map(|piece| (piece.from, piece.to)).collect()
+            };
+            prop_assert_eq!(rows(&parts), rows(&cover(from, to, None, &floors)));
         }
 
         #[test]

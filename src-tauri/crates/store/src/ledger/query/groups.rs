@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::merge;
-use super::usage::{Known, Rolled, each_value};
+use super::usage::{Rolled, each_row};
 use super::window::Window;
 use crate::error::Error;
 use crate::ledger::key;
@@ -115,7 +115,7 @@ impl Series<'_> {
         steps: &BySteps<'_, S>,
     ) -> Result<Vec<Vec<Point>>, Error> {
         let mut series: Vec<Vec<Point>> = self.values.iter().map(|_| Vec::new()).collect();
-        let pieces = window.stepwise();
+        let pieces = window.known_stepwise();
         let places: Vec<(usize, i64)> = window.steps().enumerate().collect();
         let hour = |(_, begin): &(usize, i64)| begin.div_euclid(HOUR * 1000);
         let mut found = Found::default();
@@ -156,10 +156,15 @@ impl Series<'_> {
     }
 
     fn read(&self, piece: Segment, window: &Window, found: &mut Found) -> Result<(), Error> {
-        each_value(self.connection, piece, self.dimension, |at, value, body| {
-            self.find(window.place(at), value, body, found);
-            Some(())
-        })
+        each_row(
+            self.connection,
+            piece,
+            Some(self.dimension),
+            |at, value, body| {
+                self.find(window.place(at), value, body, found);
+                Some(())
+            },
+        )
         .map(drop)
     }
 
@@ -169,7 +174,6 @@ impl Series<'_> {
         let Source::Tier(tier) = piece.source else {
             return Ok(());
         };
-        let piece = Known::of(self.connection, piece, self.dimension)?.since;
         let of_tier = rollup::series(tier, Some(self.dimension));
         let table = Table::of(of_tier);
         let length = length(tier) * 1000;

@@ -16,7 +16,7 @@ use cockpit_model::usage::Dimension;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-use super::usage::{Rolled, each_value};
+use super::usage::{Rolled, each_rollup, each_row};
 use super::window::Window;
 use crate::error::Error;
 use crate::ledger::balance::Part;
@@ -154,13 +154,23 @@ pub(super) fn by_value<S: Rolled>(
     dimension: Dimension,
     tallies: &mut HashMap<Value, Tally<S>>,
 ) -> Result<(), Error> {
+    // Whose those were is not known.
+    let mut rest = Tally::default();
+    for piece in window.unknown() {
+        each_rollup(connection, piece, None, |_, _, parts| {
+            S::add_parts(&mut rest, parts)
+        })?;
+    }
+    if rest.sums.calls > 0 {
+        tallies.insert(Value::Rest, rest);
+    }
     let parts = window.balance();
     let mut merged = None;
     if parts.iter().any(|part| part.taken) {
         merged = merge(connection, dimension, parts)?;
     }
     if merged.is_none() {
-        let plain = window.whole().into_iter().map(Part::plain);
+        let plain = window.known().into_iter().map(Part::plain);
         merged = merge(connection, dimension, plain)?;
     }
     for merged in merged.ok_or_else(damaged)? {
@@ -182,7 +192,7 @@ fn merge<S: Rolled>(
         let mut batches: Vec<Batch> = (0..hands).map(|_| Batch::default()).collect();
         let mut crew = Vec::<Hand<'_, S>>::new();
         for part in parts {
-            let read = each_value(connection, part.piece, dimension, |_, value, body| {
+            let read = each_row(connection, part.piece, Some(dimension), |_, value, body| {
                 if part.strict && Value::Rest.is(value) {
                     return None;
                 }

@@ -18,12 +18,12 @@ use super::window::{Window, is_in, rows_of};
 use crate::error::Error;
 use crate::ledger::distinct::Distinct;
 use crate::ledger::names::Texts;
-use crate::ledger::rollup::{self, Value, damaged, value_of, with_row};
+use crate::ledger::rollup::{self, damaged, value_of, with_row};
 use crate::ledger::row::Row;
 use crate::ledger::table::Table;
 use crate::ledger::tally::{Parts, Sums, Tally, Told, active_user};
-use crate::ledger::tiers::{Segment, Source, length, next};
-use crate::ledger::{key, reports, schema};
+use crate::ledger::tiers::{Segment, Source, length};
+use crate::ledger::{key, reports};
 
 /// What usage is asked.
 ///
@@ -302,51 +302,6 @@ pub(super) fn each_rollup(
         each(at, value, &Parts::read(body)?)
     })?
     .ok_or_else(|| damaged().into())
-}
-
-/// The rollups of a dimension as they are in the table. Before its values were summed up, all calls are the rest.
-pub(super) fn each_value(
-    connection: &Connection,
-    piece: Segment,
-    dimension: Dimension,
-    mut each: impl FnMut(i64, ValueRef<'_>, &[u8]) -> Option<()>,
-) -> Result<Option<()>, Error> {
-    let piece = Known::of(connection, piece, dimension)?;
-    let told = each_row(connection, piece.before, None, |at, _, body| {
-        each(at, ValueRef::Integer(Value::REST), body)
-    })?;
-    if told.is_none() {
-        return Ok(None);
-    }
-    each_row(connection, piece.since, Some(dimension), each)
-}
-
-/// A piece, parted where a dimension's values begin to be summed up: a bucket that began before does not know all.
-pub(super) struct Known {
-    pub before: Segment,
-    pub since: Segment,
-}
-
-impl Known {
-    pub(super) fn of(
-        connection: &Connection,
-        piece: Segment,
-        dimension: Dimension,
-    ) -> rusqlite::Result<Self> {
-        let from = schema::summed_up_from(connection, dimension)?;
-        let begin = match piece.source {
-            Source::Tier(tier) => next(from, length(tier)) * 1000,
-            Source::Rows => from * 1000,
-        };
-        let begin = begin.clamp(piece.from, piece.to);
-        Ok(Self {
-            before: Segment { to: begin, ..piece },
-            since: Segment {
-                from: begin,
-                ..piece
-            },
-        })
-    }
 }
 
 /// The same as it is in the table. `None`, if `each` said so: what comes after it is not read.

@@ -40,6 +40,10 @@ pub(crate) struct Window {
     scan_from: i64,
     scan_to: i64,
     floors: Floors,
+    /// From when on all calls are summed up by the values of the dimension that is asked for, and from when on each
+    /// tier has only such.
+    known_from: i64,
+    known: Floors,
 }
 
 impl Window {
@@ -94,6 +98,11 @@ impl Window {
             .min(100 * 365 * DAY)
             .max((length + MOST_POINTS - 1) / MOST_POINTS);
         let step = (step + unit - 1) / unit * unit;
+        let known_from = match query.group_by {
+            Some(dimension) => schema::summed_up_from(connection, dimension)?,
+            None => 0,
+        };
+        let (known_from, known) = floors.known_from(known_from);
         Ok(Self {
             from,
             to,
@@ -102,6 +111,8 @@ impl Window {
             scan_from,
             scan_to,
             floors,
+            known_from: known_from * 1000,
+            known,
         })
     }
 
@@ -127,11 +138,23 @@ impl Window {
         cover(self.scan_from, self.scan_to, None, &self.floors)
     }
 
+    /// Those of before the values of the dimension were summed up.
+    pub(crate) fn unknown(&self) -> Vec<Segment> {
+        let to = self.scan_to.min(self.known_from);
+        cover(self.scan_from, to, None, &self.floors)
+    }
+
+    /// The others.
+    pub(crate) fn known(&self) -> Vec<Segment> {
+        let from = self.scan_from.max(self.known_from);
+        cover(from, self.scan_to, None, &self.known)
+    }
+
     /// The same, the pieces of tiers from as few buckets as do, some of which are taken off.
     pub(crate) fn balance(&self) -> Vec<Part> {
         // Where it reaches further than it was asked there is nothing.
         let until = (self.scan_to > self.to).then_some(self.to);
-        balance(&self.whole(), &self.floors, until)
+        balance(&self.known(), &self.known, until)
     }
 
     /// The pieces to read for sums over each step.
@@ -139,8 +162,14 @@ impl Window {
         cover(self.scan_from, self.scan_to, Some(self.step), &self.floors)
     }
 
-    /// The pieces of which the single calls are read. Those of [`Window::whole`] and
-    /// [`Window::stepwise`] are the same: both use the finest buckets.
+    /// The same where the values of the dimension are known.
+    pub(crate) fn known_stepwise(&self) -> Vec<Segment> {
+        let from = self.scan_from.max(self.known_from);
+        cover(from, self.scan_to, Some(self.step), &self.known)
+    }
+
+    /// The pieces of which the single calls are read. All covers of the window have the same: they use the finest
+    /// buckets.
     pub(crate) fn of_calls(&self) -> Vec<Segment> {
         if self.exact {
             return vec![Segment {
