@@ -128,7 +128,7 @@ impl Dense {
             let around = FIRST_ROOM.saturating_sub(last - first).max(ROOM) / 2;
             self.first = first.saturating_sub(around);
             let end = last.saturating_add(around).min(BINS - 1);
-            self.counts.resize(usize::from(end - self.first) + 1, 0);
+            self.counts = vec![0; usize::from(end - self.first) + 1];
             return;
         }
         if first < self.first {

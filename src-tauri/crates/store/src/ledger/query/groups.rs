@@ -8,7 +8,7 @@ use cockpit_model::usage::{Dimension, Group, Point};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-use super::merge;
+use super::merge::{self, ByValue};
 use super::usage::{Rolled, each_row};
 use super::window::Window;
 use crate::error::Error;
@@ -33,7 +33,7 @@ pub(super) fn groups<S: Rolled>(
     dimension: Dimension,
     gathered: &HashMap<(Option<u32>, usize), Tally<S>>,
 ) -> Result<Vec<Group>, Error> {
-    let mut tallies = HashMap::<Value, Tally<S>>::new();
+    let mut tallies = ByValue::<S>::new();
     let mut steps = BySteps::<S>::new();
     for ((id, place), tally) in gathered {
         let value = match id {
@@ -47,14 +47,14 @@ pub(super) fn groups<S: Rolled>(
         merge::by_value(connection, window, dimension, &mut tallies)?;
     }
     let rest = tallies.remove(&Value::Rest);
-    let mut ranked: Vec<(Value, Tally<S>)> = tallies.into_iter().collect();
+    let mut ranked: Vec<(Value, Box<Tally<S>>)> = tallies.into_iter().collect();
     ranked.sort_by(|(a_value, a), (b_value, b)| {
         let rank = |tally: &Tally<S>| Reverse((tally.sums.cost, tally.sums.calls));
         (rank(a), a_value).cmp(&(rank(b), b_value))
     });
     let beyond = ranked.split_off(ranked.len().min(LARGEST));
     let rest = beyond.iter().fold(rest, |rest, (_, tally)| {
-        let mut rest = rest.unwrap_or_default();
+        let mut rest: Box<Tally<S>> = rest.unwrap_or_default();
         rest.merge(tally);
         Some(rest)
     });

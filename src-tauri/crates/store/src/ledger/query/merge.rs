@@ -72,11 +72,14 @@ impl Batch {
     }
 }
 
-/// Sums by value.
+/// Sums by value. Apart, for they are large, and what they lie in is moved around.
+pub(super) type ByValue<S> = HashMap<Value, Box<Tally<S>>>;
+
+/// The same of texts and others.
 struct Merged<S> {
     /// By the bytes of the text, so that a name that is known already costs no allocation.
-    texts: HashMap<Vec<u8>, Tally<S>>,
-    others: HashMap<Value, Tally<S>>,
+    texts: HashMap<Vec<u8>, Box<Tally<S>>>,
+    others: ByValue<S>,
 }
 
 impl<S: Rolled> Merged<S> {
@@ -119,7 +122,7 @@ impl<S: Rolled> Merged<S> {
         Some(merged)
     }
 
-    fn tell(self, tallies: &mut HashMap<Value, Tally<S>>) {
+    fn tell(self, tallies: &mut ByValue<S>) {
         let texts = self.texts.into_iter().map(|(text, tally)| {
             let text: Arc<str> = String::from_utf8_lossy(&text).into();
             (Value::Text(text), tally)
@@ -131,7 +134,9 @@ impl<S: Rolled> Merged<S> {
             }
             match tallies.entry(value) {
                 std::collections::hash_map::Entry::Occupied(mut known) => {
-                    known.get_mut().merge(&tally);
+                    // Of single calls there are few: it costs less to add them to what rollups came to.
+                    let calls = std::mem::replace(known.get_mut(), tally);
+                    known.get_mut().merge(&calls);
                 }
                 std::collections::hash_map::Entry::Vacant(free) => {
                     free.insert(tally);
@@ -152,7 +157,7 @@ pub(super) fn by_value<S: Rolled>(
     connection: &Connection,
     window: &Window,
     dimension: Dimension,
-    tallies: &mut HashMap<Value, Tally<S>>,
+    tallies: &mut ByValue<S>,
 ) -> Result<(), Error> {
     // Whose those were is not known.
     let mut rest = Tally::default();
@@ -162,7 +167,7 @@ pub(super) fn by_value<S: Rolled>(
         })?;
     }
     if rest.sums.calls > 0 {
-        tallies.insert(Value::Rest, rest);
+        tallies.insert(Value::Rest, Box::new(rest));
     }
     let parts = window.balance();
     let mut merged = None;
