@@ -1,4 +1,5 @@
-//! Query parameters: unknown ones are ignored, bad ones refused by name.
+//! Query parameters: unknown ones and bad ones are refused by name. One that is misspelt and ignored would answer
+//! another question than was asked.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -32,6 +33,29 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 }
 
 impl Params {
+    /// Refuses what is none of these.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        let unknown = self
+            .0
+            .iter()
+            .find(|(name, _)| !known.contains(&name.as_str()));
+        let Some((name, _)) = unknown else {
+            return Ok(());
+        };
+        let name: String = name.chars().take(60).collect();
+        let all: Vec<String> = known.iter().map(|one| format!("`{one}`")).collect();
+        let takes = match all.as_slice() {
+            [one] => format!("this path takes {one} alone"),
+            [most @ .., last] => format!("this path takes {} and {last}", most.join(", ")),
+            [] => "this path takes none".to_owned(),
+        };
+        Err(Problem::new(
+            Code::BadRequest,
+            format!("there is no query parameter `{name}` here"),
+        )
+        .remedy(takes))
+    }
+
     /// The value of a parameter, the last one if it is repeated; an empty one counts as absent.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0

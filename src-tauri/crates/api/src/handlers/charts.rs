@@ -30,6 +30,7 @@ pub(crate) async fn chart(
             Problem::new(Code::NotFound, "there is no such chart")
                 .remedy(format!("there are {names}, each as .svg and as .png"))
         })?;
+    params.only(&["window"])?;
     let window = params.window("window", DEFAULT_WINDOW)?;
     let drawn = app
         .cockpit

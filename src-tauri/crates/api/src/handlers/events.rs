@@ -20,6 +20,7 @@ const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
 
 pub(crate) async fn list(State(app): State<App>, params: Params) -> Answer<Json<Vec<Event>>> {
+    params.only(&["limit", "service"])?;
     let limit = params.count("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
     let service = params
         .text("service")
@@ -68,6 +69,7 @@ pub(crate) async fn stream(
     params: Params,
     request: Request,
 ) -> Answer<Response> {
+    params.only(&["last_event_id"])?;
     let after = resume_point(request.headers(), &params)?;
     let messages = app.cockpit.subscribe(after).map(|event| message(&event));
     Ok(stream::live(&request, messages))

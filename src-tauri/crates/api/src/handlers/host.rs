@@ -18,6 +18,7 @@ const DEFAULT_POINTS: usize = 600;
 const MAX_POINTS: usize = 2000;
 
 pub(crate) async fn host(State(app): State<App>, params: Params) -> Answer<Json<HostView>> {
+    params.only(&["window", "points"])?;
     let window = params.window("window", DEFAULT_WINDOW)?;
     let points = params.count("points", DEFAULT_POINTS, 1..=MAX_POINTS)?;
     Ok(Json(app.cockpit.host(window, points).await?))

@@ -27,6 +27,7 @@ pub(crate) async fn logs(
     params: Params,
     request: Request,
 ) -> Answer<Response> {
+    params.only(&["tail", "follow", "grep", "instance"])?;
     let grep = params.text("grep");
     if let Some(text) = grep.filter(|text| text.len() > MAX_GREP) {
         return Err(crate::params::bad("grep", text, "at most 1024 bytes of text").into());

@@ -25,6 +25,7 @@ const CALLS: usize = 100;
 const MOST_CALLS: usize = 10_000;
 
 pub(crate) async fn usage(State(app): State<App>, params: Params) -> Answer<Json<Usage>> {
+    params.only(&["window", "until", "step", "group_by"])?;
     let step = match params.text("step") {
         Some(_) => Some(params.window("step", USAGE_WINDOW)?),
         None => None,
@@ -57,6 +58,10 @@ pub(crate) struct Calls {
 }
 
 pub(crate) async fn calls(State(app): State<App>, params: Params) -> Answer<Json<Calls>> {
+    params.only(&[
+        "window", "until", "limit", "provider", "model", "route", "key", "user", "agent", "error",
+        "outcome",
+    ])?;
     let text = |name| params.text(name).map(str::to_owned);
     let outcome = match params.text("outcome") {
         None => None,

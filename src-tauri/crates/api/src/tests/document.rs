@@ -184,13 +184,7 @@ async fn what_is_answered_is_what_is_described() {
         let (fake, feed) = fake();
         let entry = Entry::new(fake);
         drop(feed);
-        let path = route
-            .path
-            .replace("{name}", "api")
-            .replace("{id}", "01HF7YAT000000000000000000")
-            .replace("{model}", "m")
-            .replace("{provider}", "openai")
-            .replace("{chart}", "memory.png");
+        let path = filled(route.path);
         let code = entry.post("/api/sign-in/codes", "").await.json()["code"].clone();
         let body = match route.path {
             "/api/login" => r#"{"on":true}"#.to_owned(),
@@ -222,6 +216,56 @@ async fn what_is_answered_is_what_is_described() {
     let line = serde_json::to_value(sample::line("x")).unwrap();
     let schema = json!({ "$ref": "#/components/schemas/LogLine" });
     assert_eq!(fault(&document, &schema, &line, "line"), None);
+}
+
+/// The path of a route with something in its braces.
+fn filled(path: &str) -> String {
+    path.replace("{name}", "api")
+        .replace("{id}", "01HF7YAT000000000000000000")
+        .replace("{model}", "m")
+        .replace("{provider}", "openai")
+        .replace("{chart}", "memory.png")
+}
+
+#[tokio::test]
+async fn the_parameters_that_are_taken_are_those_that_are_described() {
+    let document = document();
+    let mut taken = 0;
+    for route in table() {
+        let operation = &document["paths"][route.path][route.method.as_str().to_lowercase()];
+        let all = operation["parameters"].as_array().cloned();
+        let names: Vec<String> = all
+            .unwrap_or_default()
+            .iter()
+            .map(|one| deref(&document, one))
+            .filter(|one| one["in"] == "query")
+            .map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect();
+        if names.is_empty() {
+            continue;
+        }
+        let (fake, feed) = fake();
+        let entry = Entry::new(fake);
+        drop(feed);
+        let path = filled(route.path);
+        // Without a value a parameter counts as absent.
+        let known = format!("{path}?{}=", names.join("=&"));
+        assert_ne!(entry.get(&known).await.status, 400, "{known}");
+        let got = entry.get(&format!("{path}?nothing=1")).await;
+        assert_eq!(got.status, 400, "{path}");
+        let remedy = got.json()["remedy"].as_str().unwrap().to_owned();
+        let mut told: Vec<&str> = remedy.split('`').skip(1).step_by(2).collect();
+        let mut described: Vec<&str> = names.iter().map(String::as_str).collect();
+        told.sort_unstable();
+        described.sort_unstable();
+        assert_eq!(told, described, "{path}");
+        taken += names.len();
+    }
+    assert!(taken > 15, "{taken}");
+    let usage = document["paths"]["/api/usage"]["get"]["parameters"].as_array();
+    let group_by = usage.unwrap().iter().find(|one| one["name"] == "group_by");
+    let all = cockpit_model::usage::Dimension::ALL.map(cockpit_model::usage::Dimension::as_str);
+    assert_eq!(group_by.unwrap()["schema"]["enum"], json!(all));
 }
 
 #[tokio::test]

@@ -192,6 +192,35 @@ async fn bad_parameters_are_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_parameter_that_does_not_exist_is_refused_with_those_that_do() {
+    let (fake, _feed) = fake();
+    let entry = Entry::new(fake.clone());
+    for (path, name) in [
+        ("/api/usage?by=model", "by"),
+        ("/api/usage?window=1h&Group_by=model", "Group_by"),
+        ("/api/calls?window=1h&usr=ada", "usr"),
+        ("/api/calls?=", ""),
+    ] {
+        let got = entry.get(path).await;
+        assert_eq!(
+            (got.status.as_u16(), got.code().as_str()),
+            (400, "bad_request"),
+            "{path}"
+        );
+        let title = got.json()["title"].as_str().unwrap().to_owned();
+        assert!(title.contains(&format!("`{name}`")), "{path}: {title}");
+    }
+    let got = entry.get("/api/usage?by=model").await;
+    assert_eq!(
+        got.json()["remedy"],
+        "this path takes `window`, `until`, `step` and `group_by`"
+    );
+    let got = entry.get("/charts/cpu.svg?step=1m").await;
+    assert_eq!(got.json()["remedy"], "this path takes `window` alone");
+    assert_eq!(fake.asked(), [""; 0]);
+}
+
+#[tokio::test]
 async fn unknown_charts() {
     let (fake, _feed) = fake();
     let entry = Entry::new(fake);
