@@ -438,6 +438,36 @@ impl<'r, 'd> Fields<'r, 'd> {
         }
         found.map(|(_, value)| *value)
     }
+
+    /// The same; one that was told as a slip counts as what it was probably meant to be, so that nothing else is told
+    /// of it.
+    pub(crate) fn choice_meant<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Choice<T> {
+        if let Some(value) = self.choice(key, choices) {
+            return Choice::Made(value);
+        }
+        let written = self.get(key).and_then(|value| value.get_ref().as_str());
+        let Some(written) = written else {
+            return if self.get(key).is_none() {
+                Choice::Open
+            } else {
+                Choice::Unclear
+            };
+        };
+        let near = suggest::nearest(written, choices.iter().map(|(name, _)| *name));
+        let meant = choices.iter().find(|(name, _)| Some(*name) == near);
+        meant.map_or(Choice::Unclear, |(_, value)| Choice::Made(*value))
+    }
+}
+
+/// What a text that names one of several chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice<T> {
+    /// This one.
+    Made(T),
+    /// Nothing is written.
+    Open,
+    /// Something is written that could mean anything.
+    Unclear,
 }
 
 /// What a TOML value is, in words.

@@ -11,7 +11,7 @@ use cockpit_model::spec::{Kind, Run};
 use toml::de::DeValue;
 
 use crate::address::Address;
-use crate::fields::{At, Fields, short_name, type_name};
+use crate::fields::{At, Choice, Fields, short_name, type_name};
 use crate::files::Paths;
 use crate::kinds;
 use crate::report::Finding;
@@ -136,8 +136,15 @@ struct Reader<'f, 'r, 'd> {
 impl Reader<'_, '_, '_> {
     fn read(&self, name: At<&str>) -> Placed {
         let fields = &self.fields;
-        let kind = fields.choice("kind", kinds::KINDS).unwrap_or_default();
-        self.check_kind(kind);
+        let chosen = fields.choice_meant("kind", kinds::KINDS);
+        let kind = match chosen {
+            Choice::Made(kind) => kind,
+            Choice::Open | Choice::Unclear => Kind::default(),
+        };
+        let is_clear = chosen != Choice::Unclear;
+        if is_clear {
+            self.check_kind(kind);
+        }
         let listen = self.listen(kind);
         let options = self.options(kind);
         // Behind the gateway it answers nobody but that.
@@ -153,6 +160,9 @@ impl Reader<'_, '_, '_> {
         let cwd = self.cwd();
         let command = command::read(fields, "command");
         let run = self.run(kind, &preset, command, cwd.as_deref(), inner.as_ref());
+        if is_clear {
+            self.check_command(&preset, &run);
+        }
         let depends_on = self.depends_on();
         let mut env = environment::read(fields);
         if options.behind_gateway {

@@ -128,28 +128,32 @@ impl Reader<'_, '_, '_> {
                 )
             }
             (Runs::CommandOrWatch, None) => Run::Watch,
-            (Runs::Command, None) => {
-                // A misspelt `command` was reported as the unknown key it is.
-                let misspelt = fields.entries().iter().any(|(key, _)| {
-                    !KEYS.contains(&key.value)
-                        && suggest::nearest(key.value, KEYS.iter().copied()) == Some("command")
-                });
-                if fields.get("command").is_none() && !misspelt {
-                    self.error(
-                        &fields.at,
-                        Finding::new(format!("`{}` has no command", fields.path)).suggest(format!(
-                            "add command = [\"program\", \"argument\"], or a kind: {}",
-                            kinds::KINDS
-                                .iter()
-                                .map(|(name, _)| *name)
-                                .filter(|name| *name != "command" && *name != "task")
-                                .collect::<Vec<_>>()
-                                .join(", ")
-                        )),
-                    );
-                }
-                Run::Process(Vec::new())
-            }
+            (Runs::Command, None) => Run::Process(Vec::new()),
+        }
+    }
+
+    /// Whether whoever must say what is run does.
+    pub(super) fn check_command(&self, preset: &Preset, run: &Run) {
+        let fields = &self.fields;
+        let lacks = preset.runs == Runs::Command && *run == Run::Process(Vec::new());
+        // A misspelt `command` was reported as the unknown key it is.
+        let misspelt = fields.entries().iter().any(|(key, _)| {
+            !KEYS.contains(&key.value)
+                && suggest::nearest(key.value, KEYS.iter().copied()) == Some("command")
+        });
+        if lacks && fields.get("command").is_none() && !misspelt {
+            self.error(
+                &fields.at,
+                Finding::new(format!("`{}` has no command", fields.path)).suggest(format!(
+                    "add command = [\"program\", \"argument\"], or a kind: {}",
+                    kinds::KINDS
+                        .iter()
+                        .map(|(name, _)| *name)
+                        .filter(|name| *name != "command" && *name != "task")
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                )),
+            );
         }
     }
 
