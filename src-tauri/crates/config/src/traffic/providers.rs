@@ -139,6 +139,9 @@ pub(super) fn read(
                 Address::of_url(&base_url).is_some_and(|at| at.collides(&listen))
             })
     });
+    if service.is_none() && at.is_none() {
+        hint_service(&fields, services);
+    }
     let service = service.or_else(|| at.map(|one| one.name.clone()));
     let mut provider = usual(&entry.name, kind, base_url);
     // Who asks it by its address means the service, not the gateway that took it.
@@ -158,6 +161,40 @@ pub(super) fn read(
     provider.service = provider.service.or(service);
     provider.prices = prices;
     Some(provider)
+}
+
+/// A provider that is asked where a service listens, and does not say that it is that service. Only a person knows whether
+/// it is: what answers there may hand on to somebody who wants money.
+fn hint_service(fields: &Fields<'_, '_>, services: &[ServiceSpec]) {
+    let Some(text) = fields
+        .get("base_url")
+        .and_then(|url| url.get_ref().as_str())
+    else {
+        return;
+    };
+    let Some(at) = Address::of_url(text) else {
+        return;
+    };
+    let listens = |one: &&ServiceSpec| {
+        let listen = one.listen.as_deref().and_then(|at| Address::parse(at).ok());
+        listen.is_some_and(|listen| listen.collides(&at))
+    };
+    let Some(service) = services.iter().find(listens) else {
+        return;
+    };
+    fields.report.warn(
+        &fields.key_span("base_url"),
+        Finding::new(format!(
+            "`{}` is where `services.{}` listens, but `{}` does not say that it is that service",
+            fields.path_of("base_url"),
+            service.name,
+            fields.path
+        ))
+        .suggest(format!(
+            "add service = \"{}\" if it answers by itself: it is then not asked while it is down, and costs nothing",
+            service.name
+        )),
+    );
 }
 
 /// Every service of kind `ollama` answers for itself, unless it was written out.
