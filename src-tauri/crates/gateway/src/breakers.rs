@@ -15,6 +15,20 @@ const MOST: usize = 1000;
 /// What a call may take besides: its request is sent, its end is told.
 const SLACK: Duration = Duration::from_secs(30);
 
+/// A breaker, and whether its target fails too many calls though it is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) breaker: BreakerView,
+    pub(crate) failing: Option<Failing>,
+}
+
+/// Since when, and why in words.
+#[derive(Debug, Clone)]
+pub(crate) struct Failing {
+    pub(crate) since: Timestamp,
+    pub(crate) cause: String,
+}
+
 /// Hears of a breaker that changed.
 pub(crate) type Listener = Box<dyn Fn(&Target, &Transition) + Send + Sync>;
 
@@ -108,32 +122,50 @@ impl Breakers {
         }
     }
 
-    pub(crate) fn views(&self) -> Vec<BreakerView> {
+    /// A provider has become ready: whoever asks next finds out whether it answers.
+    pub(crate) fn try_now(&self, provider: &str) {
+        let now = self.now();
+        let mut all = self.all();
+        for (target, breaker) in all.iter_mut() {
+            if target.provider == provider {
+                breaker.try_now(now);
+            }
+        }
+    }
+
+    /// Those of targets of which anything is known: a name that nobody has is no target.
+    pub(crate) fn views(&self) -> Vec<Seen> {
         let now = self.now();
         let at = |since: Duration| self.began.checked_add(since).unwrap_or(self.began);
-        let mut views: Vec<_> = self
-            .all()
-            .iter()
-            .map(|(target, breaker)| {
-                let view = breaker.view(now);
-                BreakerView {
-                    provider: target.provider.clone(),
-                    model: target.model.clone(),
-                    state: match view.state {
-                        State::Closed => BreakerState::Closed,
-                        State::Open => BreakerState::Open,
-                        State::HalfOpen => BreakerState::HalfOpen,
-                    },
-                    since: at(view.since),
-                    cause: view.cause.to_string(),
-                    retry_at: view.retry_at.map(at),
-                    calls: view.counts.calls,
-                    failed: view.counts.failed,
-                }
+        let seen = |(target, breaker): (&Target, &Breaker)| {
+            let view = breaker.view(now);
+            let failing = view.failing.map(|failing| Failing {
+                since: at(failing.since),
+                cause: failing.to_string(),
+            });
+            let shown = BreakerView {
+                provider: target.provider.clone(),
+                model: target.model.clone(),
+                state: match view.state {
+                    State::Closed => BreakerState::Closed,
+                    State::Open => BreakerState::Open,
+                    State::HalfOpen => BreakerState::HalfOpen,
+                },
+                since: at(view.since),
+                cause: view.cause.to_string(),
+                retry_at: view.retry_at.map(at),
+                calls: view.counts.calls,
+                failed: view.counts.failed,
+            };
+            view.heard.then_some(Seen {
+                breaker: shown,
+                failing,
             })
-            .collect();
-        views.sort_by(|a, b| (&a.provider, &a.model).cmp(&(&b.provider, &b.model)));
-        views
+        };
+        let mut all: Vec<_> = self.all().iter().filter_map(seen).collect();
+        let name = |one: &Seen| (one.breaker.provider.clone(), one.breaker.model.clone());
+        all.sort_by_cached_key(name);
+        all
     }
 }
 

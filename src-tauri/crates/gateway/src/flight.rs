@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cockpit_metering::price::Tokens;
 use cockpit_metering::wire::Reading;
+use cockpit_model::call::Fault;
 use cockpit_model::traffic::Target;
 use cockpit_model::{Call, Outcome, Usd};
 use cockpit_resilience::breaker;
@@ -301,6 +302,15 @@ impl Flight {
         let Some(mut call) = self.draft.take() else {
             return;
         };
+        // The target that would have been asked has no part in what we refuse of our own accord.
+        let refused = matches!(
+            code.and_then(Fault::of),
+            Some(Fault::Caller | Fault::Policy | Fault::Gateway)
+        );
+        if refused && call.attempts == 0 {
+            call.provider.clear();
+            call.target.clear();
+        }
         call.outcome = outcome;
         call.status = status;
         call.error = code.map(str::to_owned);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cockpit_door::whence::is_loopback;
 use cockpit_metering::price::{PriceBook, Priced, Tariff};
 use cockpit_metering::wire::{Dialect, Reading};
 use cockpit_model::traffic::{
@@ -138,6 +139,11 @@ impl Provider {
                 Ok((origin, host))
             }
         }
+    }
+
+    /// Whether its base URL leads to this `host:port` of this machine.
+    pub(crate) fn is_at(&self, listen: &str) -> bool {
+        matches!(&self.place, Place::Fixed(origin, _) if is_at(origin, listen))
     }
 
     /// Its base URL for people: without the name and the password that one may hold.
@@ -459,6 +465,23 @@ fn host(origin: &Origin) -> Option<HeaderValue> {
 fn without_name(authority: &Authority) -> &str {
     let authority = authority.as_str();
     authority.rsplit_once('@').map_or(authority, |(_, at)| at)
+}
+
+fn is_at(origin: &Origin, listen: &str) -> bool {
+    let usual = if origin.scheme == Scheme::HTTPS {
+        443
+    } else {
+        80
+    };
+    let port = origin.authority.port_u16().unwrap_or(usual);
+    listen.rsplit_once(':').is_some_and(|(host, listens)| {
+        listens.parse() == Ok(port) && is_here(origin.authority.host()) && is_here(host)
+    })
+}
+
+/// Whether a host, as it stands in an address, is this machine.
+fn is_here(host: &str) -> bool {
+    is_loopback(host) || matches!(host, "0.0.0.0" | "[::]")
 }
 
 #[cfg(test)]

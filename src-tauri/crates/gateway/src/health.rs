@@ -2,11 +2,14 @@
 //!
 //! A health probe says that a server answers; only requests say whether it does its job. A breaker that is not
 //! closed speaks for as long as somebody may still run into it: one that nobody has tried for a while after it
-//! would have let a call through says nothing about the present.
+//! would have let a call through says nothing about the present. A closed one speaks where its target fails too many
+//! calls, though not so many that it is left alone.
 
 use std::time::Duration;
 
 use cockpit_model::{BreakerState, BreakerView, ProviderState, Timestamp};
+
+use crate::breakers::Seen;
 
 /// So long after its next call was due an open breaker that nobody has tried still counts.
 const REMEMBERED: Duration = Duration::from_mins(10);
@@ -24,7 +27,7 @@ pub(crate) struct Health {
 pub(crate) fn judge<'a>(
     not_asked: Option<String>,
     probed: bool,
-    breakers: impl Iterator<Item = &'a BreakerView>,
+    breakers: impl Iterator<Item = &'a Seen>,
     now: Timestamp,
 ) -> Health {
     if let Some(cause) = not_asked {
@@ -35,16 +38,24 @@ pub(crate) fn judge<'a>(
         };
     }
     let mut answered = probed;
-    let mut failing: Vec<&BreakerView> = Vec::new();
-    for breaker in breakers {
-        if breaker.state == BreakerState::Closed {
-            answered |= breaker.calls > breaker.failed;
-        } else if speaks(breaker, now) {
-            failing.push(breaker);
+    let mut failing: Vec<(Timestamp, &str, &str)> = Vec::new();
+    for Seen {
+        breaker,
+        failing: fails,
+    } in breakers
+    {
+        let closed = breaker.state == BreakerState::Closed;
+        answered |= closed && breaker.calls > breaker.failed;
+        match fails {
+            Some(fails) => failing.push((fails.since, &breaker.model, &fails.cause)),
+            None if !closed && speaks(breaker, now) => {
+                failing.push((breaker.since, &breaker.model, &breaker.cause));
+            }
+            None => {}
         }
     }
-    failing.sort_by_key(|breaker| breaker.since);
-    let Some(first) = failing.first() else {
+    failing.sort_by_key(|(since, ..)| *since);
+    let Some((since, model, cause)) = failing.first() else {
         return Health {
             state: if answered {
                 ProviderState::Ready
@@ -62,8 +73,8 @@ pub(crate) fn judge<'a>(
     };
     Health {
         state: ProviderState::Degraded,
-        cause: format!("`{}`: {}{more}", first.model, first.cause),
-        since: Some(first.since),
+        cause: format!("`{model}`: {cause}{more}"),
+        since: Some(*since),
     }
 }
 
@@ -76,9 +87,10 @@ fn speaks(breaker: &BreakerView, now: Timestamp) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::breakers::Failing;
 
-    fn breaker(model: &str, state: BreakerState, since: i64) -> BreakerView {
-        BreakerView {
+    fn breaker(model: &str, state: BreakerState, since: i64) -> Seen {
+        let breaker = BreakerView {
             provider: "openai".to_owned(),
             model: model.to_owned(),
             state,
@@ -88,10 +100,14 @@ mod tests {
                 .then(|| Timestamp::from_second(since + 30).unwrap()),
             calls: 0,
             failed: 0,
+        };
+        Seen {
+            breaker,
+            failing: None,
         }
     }
 
-    fn judged(breakers: &[BreakerView], now: i64) -> Health {
+    fn judged(breakers: &[Seen], now: i64) -> Health {
         judge(
             None,
             false,
@@ -117,6 +133,23 @@ mod tests {
     }
 
     #[test]
+    fn a_target_that_is_asked_and_fails_too_often_is_named() {
+        let mut often = breaker("a", BreakerState::Closed, 0);
+        (often.breaker.calls, often.breaker.failed) = (10, 4);
+        often.failing = Some(Failing {
+            since: Timestamp::from_second(7).unwrap(),
+            cause: "39 of 100 calls failed in 5 min: provider_error".to_owned(),
+        });
+        let health = judged(&[breaker("b", BreakerState::Closed, 0), often], 30);
+        assert_eq!(health.state, ProviderState::Degraded);
+        assert_eq!(
+            health.cause,
+            "`a`: 39 of 100 calls failed in 5 min: provider_error"
+        );
+        assert_eq!(health.since, Some(Timestamp::from_second(7).unwrap()));
+    }
+
+    #[test]
     fn a_breaker_that_nobody_tries_falls_silent() {
         let open = [breaker("a", BreakerState::Open, 0)];
         assert_eq!(judged(&open, 629).state, ProviderState::Degraded);
@@ -126,9 +159,9 @@ mod tests {
     #[test]
     fn who_answered_is_ready_and_who_was_never_asked_is_unknown() {
         let mut closed = breaker("a", BreakerState::Closed, 0);
-        (closed.calls, closed.failed) = (3, 3);
+        (closed.breaker.calls, closed.breaker.failed) = (3, 3);
         assert_eq!(judged(&[closed.clone()], 1).state, ProviderState::Unknown);
-        closed.failed = 2;
+        closed.breaker.failed = 2;
         assert_eq!(judged(&[closed], 1).state, ProviderState::Ready);
         let now = Timestamp::from_second(1).unwrap();
         assert_eq!(

@@ -473,9 +473,21 @@ impl Gateway {
         }
     }
 
+    /// A service has become ready, which listens at this address: providers that are it are tried at once, however long
+    /// they were to be left alone.
+    pub fn ready(&self, service: &str, listen: Option<&str>) {
+        for provider in self.shared.force().providers() {
+            let is_it = provider.spec.service.as_deref() == Some(service);
+            if is_it || listen.is_some_and(|listen| provider.is_at(listen)) {
+                self.shared.breakers.try_now(&provider.spec.name);
+            }
+        }
+    }
+
     /// Every breaker that knows something.
     pub fn breakers(&self) -> Vec<BreakerView> {
-        self.shared.breakers.views()
+        let seen = self.shared.breakers.views().into_iter();
+        seen.map(|one| one.breaker).collect()
     }
 
     /// Closes a breaker by hand; whether there is such a one.

@@ -1,8 +1,9 @@
 //! The gateway as people and programs see it.
 
+use cockpit_model::Timestamp;
 use cockpit_model::gateway::{GatewayProvider, GatewayRoute, GatewayView, WaitingRoom};
-use cockpit_model::{BreakerView, Timestamp};
 
+use crate::breakers::Seen;
 use crate::force::{Provider, ProviderKey};
 use crate::room::RoomView;
 use crate::{Shared, health};
@@ -40,7 +41,7 @@ fn provider(
     shared: &Shared,
     provider: &Provider,
     room: Option<RoomView>,
-    breakers: &[BreakerView],
+    breakers: &[Seen],
     now: Timestamp,
 ) -> GatewayProvider {
     let spec = &provider.spec;
@@ -51,7 +52,9 @@ fn provider(
             .as_deref()
             .and_then(|service| shared.standing.down(service)),
     };
-    let own = breakers.iter().filter(|one| one.provider == spec.name);
+    let own = breakers
+        .iter()
+        .filter(|one| one.breaker.provider == spec.name);
     let health = health::judge(not_asked, spec.service.is_some(), own, now);
     GatewayProvider {
         name: spec.name.clone(),

@@ -36,3 +36,21 @@ fn a_provider_is_told_its_host_as_its_own_clients_tell_it() {
         assert!(place_of(base_url).is_none(), "{base_url}");
     }
 }
+
+#[test]
+fn whoever_listens_where_a_provider_is_asked_is_that_provider() {
+    let cases = [
+        ("http://127.0.0.1:8000/v1", "127.0.0.1:8000", true),
+        ("http://localhost:8000", "127.0.0.1:8000", true),
+        ("http://[::1]:8000/v1", "0.0.0.0:8000", true),
+        ("http://localhost", "127.0.0.1:80", true),
+        ("http://127.0.0.1:8000", "127.0.0.1:8001", false),
+        ("http://studio.local:8000", "127.0.0.1:8000", false),
+        ("https://api.openai.com/v1", "127.0.0.1:443", false),
+        ("http://127.0.0.1:8000", "nowhere", false),
+    ];
+    for (base_url, listen, wanted) in cases {
+        let (origin, ..) = place_of(base_url).unwrap();
+        assert_eq!(is_at(&origin, listen), wanted, "{base_url} {listen}");
+    }
+}

@@ -14,11 +14,14 @@
 //!
 //! One caller at a time: put it behind a mutex. It never waits, and its memory is constant.
 
+mod errors;
 mod window;
 
 use std::fmt;
 use std::time::Duration;
 
+use self::errors::Errors;
+pub use self::errors::Failing;
 pub use self::window::Counts;
 use self::window::Window;
 
@@ -210,6 +213,11 @@ pub struct View {
     pub counts: Counts,
     /// The failures since the last success.
     pub failures_in_a_row: u32,
+    /// Whether too many calls fail, though not so many that it opens.
+    pub failing: Option<Failing>,
+    /// Whether any call ever said something of the target. Callers name the models: one that does not exist is no
+    /// target.
+    pub heard: bool,
 }
 
 /// See the module.
@@ -217,6 +225,8 @@ pub struct View {
 pub struct Breaker {
     settings: Settings,
     window: Window,
+    errors: Errors,
+    heard: bool,
     failures_in_a_row: u32,
     last_code: &'static str,
     /// The latest moment a provider asked us to stay away until, since the last success.
@@ -245,6 +255,8 @@ impl Breaker {
         Self {
             settings,
             window: Window::new(settings.window),
+            errors: Errors::new(),
+            heard: false,
             failures_in_a_row: 0,
             last_code: "",
             stay_away_until: Duration::ZERO,
@@ -309,18 +321,21 @@ impl Breaker {
         if permit.generation != self.generation {
             return None;
         }
+        self.heard |= outcome != Outcome::Neutral;
         match (self.phase, outcome) {
             (Phase::Closed, Outcome::Neutral) => None,
             (Phase::Closed, Outcome::Success) => {
                 self.failures_in_a_row = 0;
                 self.stay_away_until = Duration::ZERO;
                 self.window.add(false, now);
+                self.errors.add(None, now);
                 self.trip(now)
             }
             (Phase::Closed, Outcome::Failure { code, retry_after }) => {
                 self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
                 self.failed(code, retry_after, now);
                 self.window.add(true, now);
+                self.errors.add(Some(code), now);
                 self.trip(now)
             }
             (Phase::Open { .. }, Outcome::Neutral) => {
@@ -348,6 +363,25 @@ impl Breaker {
         self.forget(Cause::Renewed, now)
     }
 
+    /// What it guards has become ready: the next caller is the probe, whatever the time, and a probe of before decides
+    /// nothing. It is half-open then as by the time's passing, which is no transition either.
+    pub fn try_now(&mut self, now: Duration) {
+        let Phase::Open {
+            until,
+            open_for,
+            probe_until,
+        } = &mut self.phase
+        else {
+            return;
+        };
+        *until = now.min(*until);
+        // What it was left alone for, it was before.
+        *open_for = self.settings.open_for;
+        *probe_until = None;
+        self.stay_away_until = Duration::ZERO;
+        self.generation += 1;
+    }
+
     fn forget(&mut self, cause: Cause, now: Duration) -> Option<Transition> {
         let was_open = matches!(self.phase, Phase::Open { .. });
         let transition = self.close(cause, now);
@@ -368,6 +402,11 @@ impl Breaker {
             retry_at,
             counts: self.window.counts(now),
             failures_in_a_row: self.failures_in_a_row,
+            failing: match self.phase {
+                Phase::Closed => self.errors.failing(now),
+                Phase::Open { .. } => None,
+            },
+            heard: self.heard,
         }
     }
 
@@ -435,6 +474,7 @@ impl Breaker {
         self.failures_in_a_row = 0;
         self.stay_away_until = Duration::ZERO;
         self.window.clear();
+        self.errors = Errors::new();
         self.began(cause, now);
         Transition {
             from,

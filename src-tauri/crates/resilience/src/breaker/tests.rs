@@ -114,6 +114,67 @@ fn a_failed_probe_doubles_up_to_the_most_and_a_good_one_starts_over() {
 }
 
 #[test]
+fn what_has_become_ready_is_tried_at_once_and_by_one_caller() {
+    let mut breaker = tripped(S(0));
+    // It has failed its probes for long.
+    for now in [30, 90, 210] {
+        call(&mut breaker, FAILED, S(now));
+    }
+    assert!(breaker.try_acquire(S(220), LONGEST).is_err());
+    breaker.try_now(S(220));
+    assert_eq!(breaker.view(S(220)).state, State::HalfOpen);
+    let probe = breaker.try_acquire(S(220), LONGEST).unwrap();
+    assert!(breaker.try_acquire(S(220), LONGEST).is_err());
+    let failed = breaker.report(probe, FAILED, S(221)).unwrap();
+    assert_eq!(
+        failed.retry_at,
+        Some(S(221 + 60)),
+        "not longer than after the first"
+    );
+}
+
+#[test]
+fn a_probe_of_before_it_was_ready_decides_nothing() {
+    let mut breaker = tripped(S(0));
+    let old = breaker.try_acquire(S(30), LONGEST).unwrap();
+    breaker.try_now(S(31));
+    let probe = breaker.try_acquire(S(31), LONGEST).unwrap();
+    assert_eq!(breaker.report(old, FAILED, S(32)), None);
+    let closed = breaker.report(probe, Outcome::Success, S(33)).unwrap();
+    assert_eq!(closed.to, State::Closed);
+    let before = breaker.view(S(34));
+    breaker.try_now(S(34));
+    assert_eq!(breaker.view(S(34)), before, "nothing is shut");
+}
+
+#[test]
+fn a_target_is_known_once_a_call_said_something_of_it() {
+    let mut breaker = standard();
+    call(&mut breaker, Outcome::Neutral, S(0));
+    assert!(!breaker.view(S(0)).heard);
+    call(&mut breaker, FAILED, S(1));
+    assert!(breaker.view(S(1)).heard);
+}
+
+#[test]
+fn an_opened_breaker_speaks_for_itself_and_a_closed_one_begins_anew() {
+    let mut breaker = standard();
+    let mut fail = |now: u64, outcome| call(&mut breaker, outcome, S(now));
+    for n in 0..30 {
+        fail(n, if n % 3 == 0 { FAILED } else { Outcome::Success });
+    }
+    assert!(breaker.view(S(30)).failing.is_some());
+    for _ in 0..5 {
+        call(&mut breaker, FAILED, S(30));
+    }
+    let view = breaker.view(S(30));
+    assert_eq!((view.state, view.failing), (State::Open, None));
+    call(&mut breaker, Outcome::Success, S(60));
+    let view = breaker.view(S(60));
+    assert_eq!((view.state, view.failing), (State::Closed, None));
+}
+
+#[test]
 fn what_says_nothing_of_the_target_counts_nothing_and_gives_the_place_back() {
     let mut breaker = standard();
     for _ in 0..100 {
@@ -204,6 +265,7 @@ enum Op {
     Drop(usize),
     Pass(u64),
     Reset,
+    TryNow,
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
@@ -226,6 +288,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<usize>().prop_map(Op::Drop),
         2 => (0_u64..200).prop_map(Op::Pass),
         1 => Just(Op::Reset),
+        1 => Just(Op::TryNow),
     ]
 }
 
@@ -282,6 +345,11 @@ proptest! {
                 Op::Reset => {
                     breaker.reset(now);
                     prop_assert!(breaker.is_idle(now));
+                }
+                Op::TryNow => {
+                    breaker.try_now(now);
+                    prop_assert_eq!(breaker.view(now).state == State::Closed, before.state == State::Closed);
+                    prop_assert!(breaker.peek(now).is_ok(), "somebody is let through");
                 }
                 Op::Report(..) | Op::Drop(_) => {}
             }
