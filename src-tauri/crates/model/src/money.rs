@@ -37,6 +37,20 @@ impl Usd {
     pub fn dollars(self) -> f64 {
         self.0 as f64 / PICO
     }
+
+    /// With as many digits as say something of it: of less than a cent two that are not zero.
+    pub fn told(self) -> String {
+        let dollars = self.dollars();
+        if dollars >= 0.01 || dollars <= 0.0 {
+            return format!("{dollars:.2}");
+        }
+        let digits = format!("{dollars:.12}");
+        let first = digits.find(|c: char| c.is_ascii_digit() && c != '0');
+        digits
+            .get(..first.unwrap_or(0) + 2)
+            .unwrap_or(&digits)
+            .to_owned()
+    }
 }
 
 impl Add for Usd {
@@ -90,6 +104,20 @@ mod tests {
         let dime = Usd::from_dollars(0.1).unwrap();
         let sum: Usd = std::iter::repeat_n(dime, 1_000_000).sum();
         assert_eq!(sum, Usd::from_dollars(100_000.0).unwrap());
+    }
+
+    #[test]
+    fn small_amounts_are_not_told_as_nothing() {
+        for (amount, told) in [
+            (0.0, "0.00"),
+            (5.0, "5.00"),
+            (0.01, "0.01"),
+            (0.001, "0.0010"),
+            (0.000_012_3, "0.000012"),
+            (0.000_000_000_001, "0.000000000001"),
+        ] {
+            assert_eq!(Usd::from_dollars(amount).unwrap().told(), told);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use cockpit_model::Usd;
 use cockpit_model::usage::{Business, Group, Interruption, Percentiles, Security, Totals, Usage};
 
 use crate::cli::args::{By, Reading};
@@ -198,8 +199,17 @@ fn cost(totals: &Totals) -> String {
     };
     match totals.cost_usd {
         None => unpriced,
-        Some(cost) if unpriced.is_empty() => format!("${:.4}", cost.dollars()),
-        Some(cost) => format!("${:.4} + {unpriced}", cost.dollars()),
+        Some(cost) if unpriced.is_empty() => dollars(cost),
+        Some(cost) => format!("{} + {unpriced}", dollars(cost)),
+    }
+}
+
+/// Four digits that stand below each other; of less than a cent as many as it takes to say something.
+fn dollars(cost: Usd) -> String {
+    if cost.dollars() < 0.01 && cost > Usd::ZERO {
+        format!("${}", cost.told())
+    } else {
+        format!("${:.4}", cost.dollars())
     }
 }
 
@@ -218,7 +228,6 @@ fn millis(time: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cockpit_model::Usd;
 
     #[test]
     fn what_came_of_it_is_told_as_far_as_it_is_known() {
@@ -271,6 +280,9 @@ mod tests {
         assert_eq!(cost(&totals(two, 0)), "$2.0000");
         assert_eq!(cost(&totals(two, 3)), "$2.0000 + 3 unpriced");
         assert_eq!(cost(&totals(None, 3)), "3 unpriced");
+        assert_eq!(cost(&totals(Some(Usd::ZERO), 0)), "$0.0000");
+        let little = Usd::from_dollars(0.000_012_3);
+        assert_eq!(cost(&totals(little, 0)), "$0.000012", "not nothing");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use cockpit_model::{Timestamp, Usd};
+use cockpit_model::Timestamp;
 use cockpit_resilience::budget;
 use cockpit_resilience::rate::{self, Headroom};
 use hyper::HeaderMap;
@@ -71,22 +71,6 @@ pub(super) fn limited_refusal(who: &Who, limited: &rate::Limited) -> Refusal {
     .retry_after(Some(limited.retry_after))
 }
 
-/// An amount with as many digits as say something of it.
-fn dollars(amount: Usd) -> String {
-    let dollars = amount.dollars();
-    if dollars >= 0.01 || dollars == 0.0 {
-        format!("{dollars:.2}")
-    } else {
-        let digits = format!("{dollars:.12}");
-        let first = digits.find(|c: char| c.is_ascii_digit() && c != '0');
-        // Two that are not zero.
-        digits
-            .get(..first.unwrap_or(0) + 2)
-            .unwrap_or(&digits)
-            .to_owned()
-    }
-}
-
 pub(super) fn exhausted_refusal(who: &Who, exhausted: &budget::Exhausted) -> Refusal {
     if exhausted.spent < exhausted.limit {
         return Refusal::new(
@@ -95,8 +79,8 @@ pub(super) fn exhausted_refusal(who: &Who, exhausted: &budget::Exhausted) -> Ref
                 "what is left of the {} budget of {who} ({} of {} USD are spent) is set aside for requests \
                  that are under way; try again once one of them is done; models on this machine go on",
                 exhausted.span.as_str(),
-                dollars(exhausted.spent),
-                dollars(exhausted.limit),
+                exhausted.spent.told(),
+                exhausted.limit.told(),
             ),
         )
         .retry_after(Some(UNDER_WAY));
@@ -107,28 +91,9 @@ pub(super) fn exhausted_refusal(who: &Who, exhausted: &budget::Exhausted) -> Ref
         format!(
             "the {} budget of {who} ({} USD) is spent; it renews at {}; models on this machine go on",
             exhausted.span.as_str(),
-            dollars(exhausted.limit),
+            exhausted.limit.told(),
             exhausted.renews_at
         ),
     )
     .retry_after(Duration::try_from(wait).ok())
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    #[test]
-    fn small_amounts_are_not_told_as_nothing() {
-        for (amount, told) in [
-            (0.0, "0.00"),
-            (5.0, "5.00"),
-            (0.01, "0.01"),
-            (0.001, "0.0010"),
-            (0.000_012_3, "0.000012"),
-        ] {
-            assert_eq!(dollars(Usd::from_dollars(amount).unwrap()), told);
-        }
-    }
 }
