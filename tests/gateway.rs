@@ -12,7 +12,7 @@ mod support;
 
 use std::pin::pin;
 
-use cockpit_model::{BreakerView, InstanceState, Problem, VerdictState};
+use cockpit_model::{BreakerState, BreakerView, InstanceState, Problem, Status, VerdictState};
 use futures_util::{Stream, StreamExt as _};
 use serde_json::{Value, json};
 use studio_cockpit::cli::client::Message;
@@ -282,6 +282,44 @@ async fn what_is_down_is_passed_over_and_a_breaker_can_be_closed_by_hand() {
         .post::<Value>("/api/breakers/openai/never/reset", &json!({}))
         .await;
     assert_eq!(unknown.unwrap_err().code, cockpit_model::Code::NotFound);
+
+    // The vendor is left alone; but when it is there again, nobody waits for the time to be over.
+    let state = async || {
+        let breakers: Vec<BreakerView> = client.get("/api/breakers").await.unwrap();
+        let vendor = breakers.into_iter().find(|one| one.provider == "openai");
+        vendor.unwrap().state
+    };
+    for _ in 0..2 {
+        stack.ask("openai/gpt-4o", "ada").await;
+    }
+    assert_eq!(state().await, BreakerState::Open);
+    stack.cockpit.act("vendor", "start").await;
+    until(async || state().await != BreakerState::Open).await;
+    assert_eq!(stack.ask("openai/gpt-4o", "ada").await.status(), 200);
+    assert_eq!(state().await, BreakerState::Closed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spent_budget_is_what_the_verdict_says() {
+    let stack = Stack::start().await;
+    let spent = "\n[budgets]\ndaily_usd = 0.000001\n";
+    stack
+        .cockpit
+        .write_config(&config(stack.gateway, stack.openai, stack.ollama, spent));
+    let is_set = async || {
+        !stack.get("/api/gateway").await["budgets"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    };
+    until(is_set).await;
+    assert_eq!(stack.ask("openai/gpt-4o", "ada").await.status(), 200);
+    let says = |status: &Status| status.verdict.summary == "The budget of this cockpit is spent";
+    let status = stack.cockpit.wait_status("it is told", says).await;
+    assert_eq!(status.verdict.state, VerdictState::Degraded);
+    assert_eq!(stack.ask("openai/gpt-4o", "ada").await.status(), 402);
+    let calls = stack.get("/api/calls?error=policy_budget_exhausted").await;
+    assert_eq!(calls["calls"][0]["provider"], "", "it is nobody's error");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -363,18 +401,13 @@ async fn who_answers_its_probe_but_fails_requests_is_shown_as_degraded() {
 
     // A vendor is no service: the verdict says who fails, and who goes on.
     fails("openai/gpt-4o!500").await;
-    let verdict = async {
-        loop {
-            let verdict = stack.cockpit.status().await.verdict;
-            if verdict.state == VerdictState::Degraded && verdict.summary.contains("openai") {
-                return verdict;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    let verdict = tokio::time::timeout(support::PATIENCE, verdict)
-        .await
-        .expect("the verdict names the vendor");
+    let status = stack
+        .cockpit
+        .wait_status("the verdict names the vendor", |status| {
+            status.verdict.state == VerdictState::Degraded
+                && status.verdict.summary.contains("openai")
+        });
+    let verdict = status.await.verdict;
     assert_eq!(verdict.summary, "openai fails requests");
     assert!(
         verdict
@@ -386,14 +419,8 @@ async fn who_answers_its_probe_but_fails_requests_is_shown_as_degraded() {
     let client = stack.cockpit.client();
     let reset = "/api/breakers/openai/gpt-4o!500/reset";
     client.post::<Value>(reset, &json!({})).await.unwrap();
-    let well = async {
-        while stack.cockpit.status().await.verdict.state != VerdictState::Well {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(support::PATIENCE, well)
-        .await
-        .expect("all is well again");
+    let well = |status: &Status| status.verdict.state == VerdictState::Well;
+    stack.cockpit.wait_status("all is well again", well).await;
     // Each turn was told once.
     let events = stack.get("/api/events?limit=500").await;
     let turns = events.as_array().unwrap().iter();

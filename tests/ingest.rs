@@ -10,6 +10,7 @@
 
 mod support;
 
+use cockpit_model::Status;
 use serde_json::{Value, json};
 use support::{Cockpit, free_port};
 
@@ -480,23 +481,12 @@ async fn the_door_for_otlp_follows_the_configuration() {
         format!("[gateway]\nlisten = \"127.0.0.1:0\"\n\n[otlp]\nlisten = \"127.0.0.1:{port}\"\n");
     cockpit.write_config(&config);
     // Somebody else has the port: it is named.
-    let named = async {
-        loop {
-            let status = cockpit.status().await;
-            if let Some(trouble) = status
-                .engine
-                .trouble
-                .iter()
-                .find(|one| one.contains("OTLP"))
-            {
-                return trouble.clone();
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    };
-    let trouble = tokio::time::timeout(support::PATIENCE, named)
-        .await
-        .expect("it is told");
+    let otlp = |one: &&String| one.contains("OTLP");
+    let named = cockpit.wait_status("it is told", |status| {
+        status.engine.trouble.iter().any(|one| otlp(&one))
+    });
+    let trouble = named.await.engine.trouble;
+    let trouble = trouble.iter().find(otlp).unwrap();
     assert!(
         trouble.contains(&port.to_string()) && trouble.contains("[otlp]"),
         "{trouble}"
@@ -555,12 +545,8 @@ async fn a_ledger_that_cannot_be_written_is_named_in_the_status() {
     );
 
     ledger.execute_batch("DROP TRIGGER full").unwrap();
-    let well = async {
-        while !cockpit.status().await.engine.trouble.is_empty() {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(support::PATIENCE, well).await.unwrap();
+    let well = |status: &Status| status.engine.trouble.is_empty();
+    cockpit.wait_status("it is written again", well).await;
 }
 
 /// What a metric says in all.

@@ -293,21 +293,27 @@ impl Cockpit {
 
     /// Waits until the configuration is in this state, and answers the status.
     pub async fn wait_config(&self, wanted: ConfigState) -> Status {
+        self.wait_status("the file is read again", |status| {
+            status.config.state == wanted
+        })
+        .await
+    }
+
+    /// Waits until the status is as wanted: it is looked at again with every event.
+    pub async fn wait_status(&self, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
         let client = self.client();
         let changes = client.stream("/api/events/stream", None).await.unwrap();
         let mut changes = std::pin::pin!(changes);
         let waiting = async {
             loop {
                 let status = self.status().await;
-                if status.config.state == wanted {
+                if wanted(&status) {
                     return status;
                 }
                 changes.next().await.expect("the stream goes on").unwrap();
             }
         };
-        tokio::time::timeout(PATIENCE, waiting)
-            .await
-            .expect("the file is read again")
+        tokio::time::timeout(PATIENCE, waiting).await.expect(what)
     }
 
     pub async fn wait_ready(&self, name: &str) -> Service {

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{Engine, health, keys, traffic, whole};
+use super::{Engine, follow, health, keys, traffic, whole};
 
 /// How often an address that somebody else has is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -175,8 +175,9 @@ pub(super) async fn watch(engine: Arc<Engine>, stopping: CancellationToken) {
         if whole(&engine.doors).iter().any(|door| door.shut.is_some()) {
             retry(&engine).await;
         }
-        // What requests said of a provider falls silent with time.
+        // What requests said of a provider falls silent with time, and a budget begins at zero with the day.
         health::follow(&engine);
+        follow::judge(&engine, false);
     }
 }
 

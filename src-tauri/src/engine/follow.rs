@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cockpit_model::{Event, EventBody, Service, Timestamp, Verdict};
+use cockpit_model::{Event, EventBody, InstanceState, Service, Timestamp, Verdict};
 use cockpit_platform::awake::{Guard, KeepAwake};
 use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
@@ -39,7 +39,7 @@ pub(super) async fn run(engine: Arc<Engine>, stopping: CancellationToken) {
                 judge(&engine, false);
                 awake.follow(&engine).await;
             }
-            EventBody::Provider { .. } => judge(&engine, false),
+            EventBody::Provider { .. } | EventBody::Budget { .. } => judge(&engine, false),
             EventBody::Breaker { .. } => {
                 super::health::follow(&engine);
                 judge(&engine, false);
@@ -53,7 +53,13 @@ pub(super) async fn run(engine: Arc<Engine>, stopping: CancellationToken) {
                 }
                 super::doors::on_process(&engine, &service).await;
             }
-            EventBody::InstanceState { service, .. } | EventBody::InstanceExit { service, .. } => {
+            EventBody::InstanceState { service, to, .. } => {
+                if to == InstanceState::Ready {
+                    ready(&engine, &service);
+                }
+                super::doors::on_process(&engine, &service).await;
+            }
+            EventBody::InstanceExit { service, .. } => {
                 super::doors::on_process(&engine, &service).await;
             }
             EventBody::ServiceDown { service, cause } => {
@@ -83,7 +89,6 @@ pub(super) async fn run(engine: Arc<Engine>, stopping: CancellationToken) {
             }
             EventBody::Status { .. }
             | EventBody::Host { .. }
-            | EventBody::Budget { .. }
             | EventBody::Refused { .. }
             | EventBody::Access { .. }
             | EventBody::Pii { .. }
@@ -93,15 +98,28 @@ pub(super) async fn run(engine: Arc<Engine>, stopping: CancellationToken) {
     }
 }
 
+/// A service has become ready: who asks it through the gateway need not wait for a breaker's time to be over.
+fn ready(engine: &Engine, service: &str) {
+    let Some(gateway) = whole(&engine.gateway).clone() else {
+        return;
+    };
+    let supervisor = engine.supervisor.get();
+    let listen = supervisor
+        .and_then(|supervisor| supervisor.service(service))
+        .and_then(|service| service.listen);
+    gateway.ready(service, listen.as_deref());
+}
+
 /// Judges the services anew, and tells when the verdict is another than before, or when `tell`.
-fn judge(engine: &Engine, tell: bool) {
+pub(super) fn judge(engine: &Engine, tell: bool) {
     let services = engine
         .supervisor
         .get()
         .map(cockpit_supervisor::Supervisor::services)
         .unwrap_or_default();
     let gateway = super::doors::view(engine);
-    let mut verdict = Verdict::of(&services, Timestamp::now()).with_traffic(&gateway);
+    let now = Timestamp::now();
+    let mut verdict = Verdict::of(&services, now).with_traffic(&gateway, now);
     let changed = {
         let mut held = whole(&engine.verdict);
         if let Some(before) = held.as_ref()

@@ -121,3 +121,16 @@ pub struct BudgetView {
     /// When it begins at zero.
     pub renews_at: Timestamp,
 }
+
+impl BudgetView {
+    /// Whether it is used up. A limit of zero is none that can be: whoever sets it wants nothing spent.
+    pub fn is_spent(&self) -> bool {
+        self.limit_usd > Usd::ZERO && self.spent_usd >= self.limit_usd
+    }
+
+    /// Whether it is of this cockpit or one of its keys, and not of one among many users or agents: that one of those
+    /// has spent theirs is every day's business.
+    pub fn is_own(&self) -> bool {
+        self.whose == "this cockpit" || self.whose.starts_with("the key ")
+    }
+}

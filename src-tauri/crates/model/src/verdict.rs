@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::gateway::{GatewayProvider, GatewayView, ProviderState};
-use crate::service::{InstanceState, Service};
+use crate::gateway::{BudgetView, GatewayProvider, GatewayView, ProviderState};
+use crate::service::{Action, InstanceState, Service};
 
 /// The state the menubar's shape shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -187,7 +187,7 @@ impl Verdict {
             };
         }
         let bad = watched.iter().filter(|s| !s.is_ready()).count();
-        let word = phrase(worst.state);
+        let word = phrase(worst);
         let summary = if bad == 1 {
             format!("{} {word}", worst.name)
         } else {
@@ -202,63 +202,114 @@ impl Verdict {
     }
 }
 
+/// What of the traffic a person should know.
+struct Found {
+    summary: String,
+    since: Option<Timestamp>,
+    cause: String,
+}
+
 impl Verdict {
-    /// The same, with what requests say of providers that are no services of this machine: where all else is well,
-    /// one that fails them is what a person should know.
+    /// The same, with what requests say of providers that are no services of this machine, and with the budgets that are
+    /// spent: where all else is well, that is what a person should know.
     #[must_use]
-    pub fn with_traffic(self, gateway: &GatewayView) -> Self {
-        let fails = |one: &&GatewayProvider| {
-            one.service.is_none()
-                && matches!(one.state, ProviderState::Degraded | ProviderState::Down)
-        };
-        let failing: Vec<_> = gateway.providers.iter().filter(fails).collect();
-        let Some(first) = failing.first() else {
-            return self;
-        };
+    pub fn with_traffic(self, gateway: &GatewayView, now: Timestamp) -> Self {
         // Whoever runs nothing here but the gateway has services to judge by all the same.
-        let quiet = matches!(self.state, VerdictState::Well | VerdictState::Unknown);
-        if !quiet {
+        if !matches!(self.state, VerdictState::Well | VerdictState::Unknown) {
             return self;
         }
-        let more = match failing.len() - 1 {
+        let vendors = gateway
+            .providers
+            .iter()
+            .filter(|one| one.service.is_none() && fails(one));
+        let spent = |one: &&BudgetView| one.is_own() && one.is_spent();
+        let budgets = gateway.budgets.iter().filter(spent).map(spent_budget);
+        let mut found = vendors.map(|one| failing(one, gateway)).chain(budgets);
+        let Some(first) = found.next() else {
+            return self;
+        };
+        let more = match found.count() {
             0 => String::new(),
             n => format!(", and {n} more"),
         };
-        let word = match first.state {
-            ProviderState::Down => "cannot be asked",
-            _ => "fails requests",
-        };
-        let works = |target: &&String| {
-            let provider = target.split_once('/').map_or("", |(name, _)| name);
-            let known = gateway.providers.iter().find(|one| one.name == provider);
-            known.is_some_and(|one| {
-                !matches!(one.state, ProviderState::Degraded | ProviderState::Down)
-            })
-        };
-        let mut cause = first.cause.clone();
-        for route in &gateway.routes {
-            let own = format!("{}/", first.name);
-            if !route.targets.iter().any(|target| target.starts_with(&own)) {
-                continue;
-            }
-            let said = match route.targets.iter().find(works) {
-                Some(target) => format!("; `{}` goes on with {target}", route.name),
-                None => format!("; nobody answers for `{}`", route.name),
-            };
-            cause.push_str(&said);
-        }
         Self {
             state: VerdictState::Degraded,
-            summary: format!("{} {word}{more}", first.name),
-            since: first.since.unwrap_or(self.since),
-            cause,
+            summary: format!("{}{more}", first.summary),
+            since: first.since.unwrap_or(now),
+            cause: first.cause,
         }
     }
 }
 
+fn fails(provider: &GatewayProvider) -> bool {
+    matches!(
+        provider.state,
+        ProviderState::Degraded | ProviderState::Down
+    )
+}
+
+/// A provider that fails, with who goes on for it.
+fn failing(provider: &GatewayProvider, gateway: &GatewayView) -> Found {
+    let word = match provider.state {
+        ProviderState::Down => "cannot be asked",
+        _ => "fails requests",
+    };
+    let works = |target: &&String| {
+        let name = target.split_once('/').map_or("", |(name, _)| name);
+        let known = gateway.providers.iter().find(|one| one.name == name);
+        known.is_some_and(|one| !fails(one))
+    };
+    let mut cause = provider.cause.clone();
+    let own = format!("{}/", provider.name);
+    for route in &gateway.routes {
+        if !route.targets.iter().any(|target| target.starts_with(&own)) {
+            continue;
+        }
+        let said = match route.targets.iter().find(works) {
+            Some(target) => format!("; `{}` goes on with {target}", route.name),
+            None if provider.state == ProviderState::Down => {
+                format!("; nobody answers for `{}`", route.name)
+            }
+            // It may fail only some of them.
+            None => format!("; nobody stands in for `{}`", route.name),
+        };
+        cause.push_str(&said);
+    }
+    Found {
+        summary: format!("{} {word}", provider.name),
+        since: provider.since,
+        cause,
+    }
+}
+
+fn spent_budget(budget: &BudgetView) -> Found {
+    let (when, until) = match budget.period.as_str() {
+        "day" => ("today", "midnight"),
+        _ => ("this month", "the month ends"),
+    };
+    Found {
+        summary: format!("The budget of {} is spent", budget.whose),
+        since: None,
+        cause: format!(
+            "${} of ${} {when}; models that cost money are refused until {until}, those that cost nothing go on",
+            budget.spent_usd.told(),
+            budget.limit_usd.told(),
+        ),
+    }
+}
+
 /// The state as the predicate of a sentence.
-const fn phrase(state: InstanceState) -> &'static str {
-    match state {
+fn phrase(service: &Service) -> &'static str {
+    match service.state {
+        // Whoever has its port can be taken over from.
+        InstanceState::BackingOff if service.actions.contains(&Action::TakeOver) => {
+            "cannot start: another process has its port"
+        }
+        InstanceState::BackingOff
+            if service.instances.iter().all(|one| one.last_exit.is_none()) =>
+        {
+            "cannot start, and is tried again"
+        }
         InstanceState::Stopped => "is stopped",
         InstanceState::Waiting => "is waiting",
         InstanceState::Starting => "is starting",
@@ -276,8 +327,11 @@ const fn phrase(state: InstanceState) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::gateway::GatewayRoute;
+    use crate::money::Usd;
+    use crate::service::{Exit, Instance, Owner};
 
     fn provider(name: &str, service: Option<&str>, state: ProviderState) -> GatewayProvider {
         GatewayProvider {
@@ -294,14 +348,24 @@ mod tests {
     }
 
     fn judged(state: VerdictState, providers: Vec<GatewayProvider>) -> Verdict {
+        with(state, providers, Vec::new())
+    }
+
+    fn with(
+        state: VerdictState,
+        providers: Vec<GatewayProvider>,
+        budgets: Vec<BudgetView>,
+    ) -> Verdict {
         let verdict = Verdict {
             state,
             summary: "as before".to_owned(),
             since: Timestamp::UNIX_EPOCH,
             cause: String::new(),
         };
-        verdict.with_traffic(&GatewayView {
+        let now = Timestamp::from_second(60).unwrap();
+        let view = GatewayView {
             providers,
+            budgets,
             routes: vec![
                 GatewayRoute {
                     name: "chat".to_owned(),
@@ -313,7 +377,122 @@ mod tests {
                 },
             ],
             ..GatewayView::default()
-        })
+        };
+        verdict.with_traffic(&view, now)
+    }
+
+    fn budget(whose: &str, spent: f64, limit: f64) -> BudgetView {
+        BudgetView {
+            whose: whose.to_owned(),
+            period: "day".to_owned(),
+            limit_usd: Usd::from_dollars(limit).unwrap(),
+            spent_usd: Usd::from_dollars(spent).unwrap(),
+            reserved_usd: Usd::ZERO,
+            renews_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_spent_budget_is_told_and_only_where_somebody_set_it_for_one() {
+        let of = |budgets| with(VerdictState::Well, Vec::new(), budgets);
+        let verdict = of(vec![budget("this cockpit", 5.000_2, 5.0)]);
+        assert_eq!(verdict.state, VerdictState::Degraded);
+        assert_eq!(verdict.summary, "The budget of this cockpit is spent");
+        assert_eq!(
+            verdict.cause,
+            "$5.00 of $5.00 today; models that cost money are refused until midnight, those that cost nothing go on"
+        );
+        assert_eq!(verdict.since, Timestamp::from_second(60).unwrap());
+        for quiet in [
+            budget("this cockpit", 4.999, 5.0),
+            budget("this cockpit", 0.0, 0.0),
+            budget("the user `ada`", 1.0, 1.0),
+        ] {
+            assert_eq!(of(vec![quiet]).summary, "as before");
+        }
+        let both = with(
+            VerdictState::Well,
+            vec![provider("openai", None, ProviderState::Degraded)],
+            vec![budget("the key `app`", 1.0, 1.0)],
+        );
+        assert_eq!(both.summary, "openai fails requests, and 1 more");
+    }
+
+    #[test]
+    fn a_vendor_that_cannot_be_asked_leaves_nobody() {
+        let down = vec![provider("openai", None, ProviderState::Down)];
+        let verdict = judged(VerdictState::Well, down);
+        assert_eq!(verdict.summary, "openai cannot be asked");
+        assert!(verdict.cause.ends_with("; nobody answers for `best`"));
+    }
+
+    /// A service that waits to be started again.
+    fn waiting(actions: &[Action], last_exit: Option<Exit>) -> Service {
+        let (state, since) = (InstanceState::BackingOff, Timestamp::UNIX_EPOCH);
+        let instance = Instance {
+            index: 0,
+            pid: None,
+            port: Some(11434),
+            state,
+            since,
+            cause: String::new(),
+            started_at: None,
+            restarts: 0,
+            cpu_percent: None,
+            memory_bytes: None,
+            last_exit,
+            next_attempt_at: None,
+        };
+        Service {
+            name: "llm".to_owned(),
+            kind: "ollama".to_owned(),
+            state,
+            since,
+            cause: "port 11434 is held by nginx (pid 7)".to_owned(),
+            owner: Owner::Cockpit,
+            owner_detail: None,
+            version: None,
+            listen: None,
+            instances: vec![instance],
+            probe: None,
+            heartbeat: Vec::new(),
+            depends_on: Vec::new(),
+            manual_stop: false,
+            actions: actions.to_vec(),
+            detail: None,
+        }
+    }
+
+    #[test]
+    fn only_what_ran_has_died() {
+        let exit = Some(Exit {
+            code: Some(1),
+            signal: None,
+            at: Timestamp::UNIX_EPOCH,
+            last_lines: Vec::new(),
+        });
+        for (service, wanted) in [
+            (
+                waiting(&[Action::TakeOver], None),
+                "llm cannot start: another process has its port",
+            ),
+            (
+                waiting(&[Action::TakeOver], exit.clone()),
+                "llm cannot start: another process has its port",
+            ),
+            (
+                waiting(&[Action::Stop], None),
+                "llm cannot start, and is tried again",
+            ),
+            (
+                waiting(&[Action::Stop], exit),
+                "llm died and will be restarted",
+            ),
+        ] {
+            let verdict = Verdict::of(&[service], Timestamp::UNIX_EPOCH);
+            assert_eq!(verdict.summary, wanted);
+            assert_eq!(verdict.cause, "port 11434 is held by nginx (pid 7)");
+        }
     }
 
     #[test]
@@ -329,7 +508,7 @@ mod tests {
         assert_eq!(verdict.summary, "openai fails requests");
         assert_eq!(
             verdict.cause,
-            "`gpt-4o`: 5 calls in a row failed: provider_error; `chat` goes on with local/llama; nobody answers for `best`"
+            "`gpt-4o`: 5 calls in a row failed: provider_error; `chat` goes on with local/llama; nobody stands in for `best`"
         );
     }
 
