@@ -7,6 +7,7 @@ use std::time::Duration;
 use cockpit_config::PricesConfig;
 use cockpit_metering::price::{PriceBook, PriceTable};
 use cockpit_model::{EventBody, Timestamp};
+use cockpit_presets::http_words;
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -60,7 +61,14 @@ pub(super) async fn watch(engine: Arc<Engine>, stopping: CancellationToken) {
         from = now.as_ref().map(|now| now.url.clone()).or(from);
         let fetching = async {
             match &now {
-                Some(now) => keep_fresh(&engine, now, elsewhere).await,
+                Some(now) => {
+                    let list = Kept {
+                        engine: &engine,
+                        path: path(&engine),
+                        url: &now.url,
+                    };
+                    keep_fresh(&list, now.refresh, elsewhere).await;
+                }
                 None => std::future::pending().await,
             }
         };
@@ -72,33 +80,63 @@ pub(super) async fn watch(engine: Arc<Engine>, stopping: CancellationToken) {
     }
 }
 
-async fn keep_fresh(engine: &Engine, wanted: &PricesConfig, mut at_once: bool) {
-    let path = path(engine);
+/// A list that grows old, and is fetched anew.
+trait Listed: Sync {
+    /// How old it is; `None`: there is none.
+    fn age(&self) -> impl Future<Output = Option<Duration>> + Send;
+    /// Fetches it.
+    fn renew(&self) -> impl Future<Output = Result<(), String>> + Send;
+    /// Says why it was not fetched.
+    fn failed(&self, why: &str);
+}
+
+async fn keep_fresh(list: &impl Listed, refresh: Duration, mut at_once: bool) {
     let mut told = None;
     loop {
-        if !at_once && age(&path).is_some_and(|age| age < wanted.refresh) {
+        if !at_once && list.age().await.is_some_and(|age| age < refresh) {
             tokio::time::sleep(LOOK_EVERY).await;
             continue;
         }
-        match renew(engine, &path, &wanted.url).await {
+        match list.renew().await {
             Ok(()) => (at_once, told) = (false, None),
             Err(why) => {
-                let message = format!(
-                    "the list of prices at {} was not taken: {why}; the one before stays in force",
-                    wanted.url
-                );
                 // Once: it is tried every hour.
-                if told.as_ref() != Some(&message) {
-                    tracing::warn!("{message}");
-                    engine.publish(EventBody::Cockpit {
-                        level: "warning".to_owned(),
-                        message: message.clone(),
-                    });
-                    told = Some(message);
+                if told.as_ref() != Some(&why) {
+                    list.failed(&why);
+                    told = Some(why);
                 }
                 tokio::time::sleep(AGAIN).await;
             }
         }
+    }
+}
+
+/// The one that is kept in the data folder.
+struct Kept<'a> {
+    engine: &'a Engine,
+    path: PathBuf,
+    url: &'a str,
+}
+
+impl Listed for Kept<'_> {
+    async fn age(&self) -> Option<Duration> {
+        age(&self.path).await
+    }
+
+    async fn renew(&self) -> Result<(), String> {
+        renew(self.engine, &self.path, self.url).await
+    }
+
+    fn failed(&self, why: &str) {
+        let message = format!(
+            "the list of prices at {} was not taken: {why}; the one before stays in force",
+            self.url
+        );
+        tracing::warn!("{message}");
+        self.engine.publish(EventBody::Cockpit {
+            level: "warning".to_owned(),
+            message,
+        });
     }
 }
 
@@ -107,8 +145,8 @@ fn path(engine: &Engine) -> PathBuf {
 }
 
 /// How old it is; `None`: there is none. A clock that was set back makes it new.
-fn age(path: &Path) -> Option<Duration> {
-    let written = std::fs::metadata(path).ok()?.modified().ok()?;
+async fn age(path: &Path) -> Option<Duration> {
+    let written = tokio::fs::metadata(path).await.ok()?.modified().ok()?;
     Some(written.elapsed().unwrap_or_default())
 }
 
@@ -182,15 +220,15 @@ async fn fetch(url: &str) -> Result<Vec<u8>, String> {
         .connect_timeout(Duration::from_secs(20))
         .user_agent(concat!("studio-cockpit/", env!("CARGO_PKG_VERSION")))
         .build()
-        .map_err(words)?;
-    let answer = client.get(url).send().await.map_err(words)?;
+        .map_err(http_words)?;
+    let answer = client.get(url).send().await.map_err(http_words)?;
     if !answer.status().is_success() {
         return Err(format!("the answer was {}", answer.status()));
     }
     let mut text = Vec::new();
     let mut coming = answer.bytes_stream();
     while let Some(piece) = coming.next().await {
-        text.extend_from_slice(&piece.map_err(words)?);
+        text.extend_from_slice(&piece.map_err(http_words)?);
         if text.len() > LARGEST {
             return Err(format!("it is larger than {} MiB", LARGEST >> 20));
         }
@@ -198,12 +236,115 @@ async fn fetch(url: &str) -> Result<Vec<u8>, String> {
     Ok(text)
 }
 
-/// The innermost cause says most.
-fn words(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::engine::whole;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    /// A list whose fetching ends as it is told, and who asks for it when.
+    struct Told {
+        began: Instant,
+        written: Mutex<Option<Instant>>,
+        outcomes: Mutex<VecDeque<Result<(), String>>>,
+        asked: tokio::sync::mpsc::UnboundedSender<Duration>,
+        said: Mutex<Vec<String>>,
     }
-    cause.to_string()
+
+    impl Listed for Told {
+        async fn age(&self) -> Option<Duration> {
+            whole(&self.written).map(|at| at.elapsed())
+        }
+
+        async fn renew(&self) -> Result<(), String> {
+            self.asked.send(self.began.elapsed()).unwrap();
+            let outcome = whole(&self.outcomes).pop_front().unwrap_or(Ok(()));
+            if outcome.is_ok() {
+                *whole(&self.written) = Some(Instant::now());
+            }
+            outcome
+        }
+
+        fn failed(&self, why: &str) {
+            whole(&self.said).push(why.to_owned());
+        }
+    }
+
+    /// When the first of so many fetches came, of a list that is kept fresh, and what was said.
+    async fn fetched(
+        outcomes: &[Result<(), &str>],
+        at_once: bool,
+        count: usize,
+    ) -> (Vec<Duration>, Vec<String>) {
+        let (asked, mut when) = tokio::sync::mpsc::unbounded_channel();
+        let own = |one: &Result<(), &str>| one.map_err(str::to_owned);
+        let list = Told {
+            began: Instant::now(),
+            written: Mutex::new(at_once.then(Instant::now)),
+            outcomes: Mutex::new(outcomes.iter().map(own).collect()),
+            asked,
+            said: Mutex::default(),
+        };
+        let mut times = Vec::new();
+        let waiting = async {
+            while times.len() < count {
+                times.push(when.recv().await.unwrap());
+            }
+        };
+        tokio::select! {
+            () = keep_fresh(&list, DAY, at_once) => {}
+            () = waiting => {}
+        }
+        let said = whole(&list.said).clone();
+        (times, said)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_fetched_is_tried_every_hour_and_told_once() {
+        let outcomes = [Err("no network"), Err("no network"), Err("404"), Ok(())];
+        let (times, said) = fetched(&outcomes, false, 5).await;
+        let hours = [0, 1, 2, 3, 27].map(Duration::from_hours);
+        assert_eq!(times, hours);
+        assert_eq!(said, ["no network", "404"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_place_is_asked_at_once_until_it_has_answered() {
+        let (times, _) = fetched(&[Err("no network"), Ok(())], true, 3).await;
+        assert_eq!(times, [0, 1, 25].map(Duration::from_hours));
+    }
+
+    #[tokio::test]
+    async fn a_list_without_end_is_not_taken() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/list", listener.local_addr().unwrap());
+        let sending = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut asked).await.unwrap();
+            }
+            let head = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            let piece = vec![b' '; 1 << 20];
+            let mut sent = 0;
+            while stream.write_all(&piece).await.is_ok() {
+                sent += piece.len();
+            }
+            sent
+        };
+        let (sent, fetched) = tokio::join!(sending, fetch(&url));
+        assert_eq!(fetched.unwrap_err(), "it is larger than 32 MiB");
+        assert!(sent >= LARGEST - (1 << 20), "as much as is allowed: {sent}");
+    }
 }

@@ -47,7 +47,7 @@ pub(crate) async fn get_json<T: DeserializeOwned>(url: &str) -> Result<T, String
 }
 
 /// The innermost cause: "connection refused" says more than "error sending request".
-pub(crate) fn words(error: reqwest::Error) -> String {
+pub fn words(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }

@@ -34,6 +34,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 pub use around::{Env, Surroundings};
+pub use http::words as http_words;
 
 /// What a preset saw when it looked.
 #[derive(Debug, Clone, PartialEq, Default)]
