@@ -39,6 +39,26 @@ pub(super) struct Common {
     pub(super) log_level: Option<Level>,
 }
 
+impl Common {
+    /// The options that say which cockpit is meant, as they were given, for a command that a person is to type: each
+    /// with a blank before it.
+    pub(super) fn given(&self) -> String {
+        let word = |path: &PathBuf| {
+            let text = path.display().to_string();
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+~".contains(c);
+            match !text.is_empty() && text.chars().all(plain) {
+                true => text,
+                false => format!("'{}'", text.replace('\'', "'\\''")),
+            }
+        };
+        let option = |name: &str, path: &Option<PathBuf>| {
+            let path = path.as_ref().map(word);
+            path.map_or_else(String::new, |path| format!(" --{name} {path}"))
+        };
+        option("config", &self.config) + &option("data-dir", &self.data_dir)
+    }
+}
+
 /// Common to every verb that answers something.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Reading {

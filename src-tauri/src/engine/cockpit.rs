@@ -498,6 +498,7 @@ impl Cockpit for Door {
                     name: d.name,
                     kind: d.kind.as_str().to_owned(),
                     evidence: d.evidence,
+                    doubt: d.doubt,
                 })
                 .collect();
             let path = if engine.info.demo {

@@ -509,6 +509,8 @@ export interface Found {
   name: string;
   kind: string;
   evidence: string;
+  /** Why a person must decide first; then its part of the file is commented out. An older engine does not tell. */
+  doubt?: string | null;
 }
 
 export interface Plan {

@@ -295,6 +295,8 @@ pub struct Found {
     pub kind: String,
     /// How it was recognised: `Ollama 0.5.1 at /usr/local/bin/ollama, running (pid 812, Ollama.app)`.
     pub evidence: String,
+    /// Why a person must decide first; its part of the configuration is then commented out. Null where it is not.
+    pub doubt: Option<String>,
 }
 
 /// Starting at login.

@@ -24,6 +24,8 @@ pub struct Detected {
     pub kind: Kind,
     /// How it was recognised, in words.
     pub evidence: String,
+    /// Why a person must decide first; then its part of the configuration is commented out.
+    pub doubt: Option<String>,
     /// Its part of the configuration; commented out where it needs a person's decision first.
     pub toml: String,
 }

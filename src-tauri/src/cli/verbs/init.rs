@@ -38,19 +38,24 @@ pub(in crate::cli) async fn init(reading: &Reading, write: bool) -> Done {
     tell_found(&plan.found)?;
     if write {
         writeln!(out, "Wrote {}", file.display())?;
-        writeln!(
-            io::stderr(),
-            "Next: studio-cockpit check, then studio-cockpit"
-        )?;
+        writeln!(io::stderr(), "{}", next(&reading.common.given()))?;
     } else {
         write!(out, "{}", plan.toml)?;
         writeln!(
             io::stderr(),
-            "\nNothing was written. `studio-cockpit init --write` makes it {}",
+            "\nNothing was written. `studio-cockpit init --write{}` makes it {}",
+            reading.common.given(),
             file.display()
         )?;
     }
     Ok(())
+}
+
+/// What to do with a configuration that was written, with the options that were `given` for it.
+fn next(given: &str) -> String {
+    // The window has no options of its own.
+    let then = if given.is_empty() { "" } else { " serve" };
+    format!("Next: studio-cockpit check{given}, then studio-cockpit{then}{given}")
 }
 
 /// What was found on this machine, and the configuration that would be written to `file`.
@@ -70,6 +75,7 @@ pub(crate) async fn detect(file: &Path) -> Plan {
                 name: one.name,
                 kind: one.kind.as_str().to_owned(),
                 evidence: one.evidence,
+                doubt: one.doubt,
             })
             .collect(),
     }
@@ -84,8 +90,12 @@ fn tell_found(found: &[Found]) -> io::Result<()> {
     let rows: Vec<_> = found
         .iter()
         .map(|one| {
+            let (mark, tone) = match one.doubt {
+                None => ("✓", Tone::Good),
+                Some(_) => ("–", Tone::Busy),
+            };
             vec![
-                ("✓".to_owned(), Tone::Good),
+                (mark.to_owned(), tone),
                 (one.name.clone(), Tone::Plain),
                 (one.kind.clone(), Tone::Plain),
                 (style::printable(&one.evidence, Style::PLAIN), Tone::Faint),
@@ -93,6 +103,16 @@ fn tell_found(found: &[Found]) -> io::Result<()> {
         })
         .collect();
     style::table(&mut err, style, &rows)?;
+    for one in found {
+        if let Some(doubt) = &one.doubt {
+            let doubt = style::printable(doubt, Style::PLAIN);
+            writeln!(
+                err,
+                "{} is commented out in the file, for you to decide: {doubt}",
+                one.name
+            )?;
+        }
+    }
     writeln!(err)
 }
 
@@ -136,6 +156,15 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn what_comes_next_is_asked_with_the_same_options() {
+        assert_eq!(next(""), "Next: studio-cockpit check, then studio-cockpit");
+        assert_eq!(
+            next(" --data-dir '/my data'"),
+            "Next: studio-cockpit check --data-dir '/my data', then studio-cockpit serve --data-dir '/my data'"
+        );
+    }
 
     #[test]
     fn a_configuration_is_never_overwritten() {

@@ -241,6 +241,7 @@ pub(crate) fn plan() -> Plan {
             name: "ollama".into(),
             kind: "ollama".into(),
             evidence: "Ollama 0.5.1".into(),
+            doubt: None,
         }],
         toml: "[cockpit]\n".into(),
         path: "/d/cockpit.toml".into(),

@@ -63,6 +63,8 @@ struct Running {
     port: u16,
     holder: PortHolder,
     cwd: Option<PathBuf>,
+    /// What it was started with, where the system tells word by word.
+    words: Option<Vec<String>>,
 }
 
 pub(super) async fn all(around: &Surroundings, folders: Vec<PathBuf>) -> Vec<Candidate> {
@@ -93,11 +95,16 @@ async fn listeners(around: &Surroundings) -> Vec<Running> {
             continue;
         };
         if matches!(holder.name.as_str(), "node" | "MainThread" | "bun" | "deno") {
-            let cwd = match holder.pid {
-                Some(pid) => cwd_of(pid, around).await,
-                None => None,
+            let (cwd, words) = match holder.pid {
+                Some(pid) => (cwd_of(pid, around).await, words_of(pid)),
+                None => (None, None),
             };
-            running.push(Running { port, holder, cwd });
+            running.push(Running {
+                port,
+                holder,
+                cwd,
+                words,
+            });
         }
     }
     running
@@ -119,6 +126,26 @@ async fn cwd_of(pid: u32, around: &Surroundings) -> Option<PathBuf> {
         .lines()
         .find_map(|line| line.strip_prefix('n'))?;
     Some(PathBuf::from(path))
+}
+
+/// The words of a process's command. A Mac tells them only as one line, in which a blank may be anything.
+fn words_of(pid: u32) -> Option<Vec<String>> {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words = bytes
+        .split(|byte| *byte == 0)
+        .filter(|word| !word.is_empty());
+    words
+        .map(|word| String::from_utf8(word.to_vec()).ok())
+        .collect()
+}
+
+/// `["node", "server.js"]` of a program of Node's kind that was given a file and nothing else: more may be a secret, or
+/// a command that starts another.
+fn plain_command(words: &[String]) -> Option<Vec<String>> {
+    let [program, entry] = words else { return None };
+    let name = Path::new(program).file_name()?.to_str()?;
+    let entry = entry_of(&format!("node {entry}"))?;
+    matches!(name, "node" | "bun" | "deno").then(|| vec![name.to_owned(), entry])
 }
 
 fn server(folder: &Path) -> Option<Server> {
@@ -249,11 +276,15 @@ fn of_server(server: Server, running: Option<Running>, around: &Surroundings) ->
     }
 }
 
-/// A process that belongs to no package found: what would start it is for a person to say.
+/// A process that belongs to no package found. Where its command is not known, that is for a person to say.
 fn of_process(running: &Running, around: &Surroundings) -> Option<Candidate> {
     let cwd = running.cwd.as_ref()?;
     let folder = homely(cwd, around);
     let pid = running.holder.pid.unwrap_or_default();
+    let known = running.words.as_deref().and_then(plain_command);
+    let usual = || vec!["node".to_owned(), "server.js".to_owned()];
+    let words = known.clone().unwrap_or_else(usual);
+    let words: Vec<String> = words.iter().map(|word| quote(word)).collect();
     Some(Candidate {
         wish: cwd.file_name()?.to_string_lossy().into_owned(),
         kind: Kind::Node,
@@ -263,12 +294,14 @@ fn of_process(running: &Running, around: &Surroundings) -> Option<Candidate> {
         ),
         port: Some(running.port),
         lines: vec![
-            "command = [\"node\", \"server.js\"]".to_owned(),
+            format!("command = [{}]", words.join(", ")),
             format!("cwd = {}", quote(&folder)),
             format!("listen = \"127.0.0.1:{}\"", running.port),
         ],
         uses: vec![],
-        doubt: Some("its command is not known: fill it in".to_owned()),
+        doubt: known
+            .is_none()
+            .then(|| "its command is not known: fill it in".to_owned()),
     })
 }
 
@@ -335,6 +368,58 @@ mod tests {
         ] {
             assert_eq!(entry_of(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn a_process_is_taken_over_with_the_command_it_has() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let known = |line: &str| plain_command(&words(line));
+        assert_eq!(
+            known("/usr/bin/node server.js").unwrap(),
+            ["node", "server.js"]
+        );
+        assert_eq!(known("bun src/main.ts").unwrap(), ["bun", "src/main.ts"]);
+        for line in [
+            "node",
+            "node --watch",
+            "node server.js --token=x",
+            "python server.js",
+            "node $(x)",
+        ] {
+            assert_eq!(known(line), None, "{line}");
+        }
+        let around = Surroundings::new(
+            || futures_util::FutureExt::boxed(async { std::sync::Arc::default() }),
+            |_| futures_util::FutureExt::boxed(async { None }),
+            None,
+        );
+        let mut running = Running {
+            port: 3000,
+            holder: PortHolder {
+                pid: Some(7),
+                name: "node".to_owned(),
+                owner: cockpit_model::Owner::Other,
+                described: String::new(),
+            },
+            cwd: Some(PathBuf::from("/srv/shop")),
+            words: Some(words("node app.mjs")),
+        };
+        let found = of_process(&running, &around).unwrap();
+        assert_eq!(found.doubt, None);
+        assert!(
+            found
+                .lines
+                .contains(&"command = [\"node\", \"app.mjs\"]".to_owned())
+        );
+        running.words = None;
+        assert!(of_process(&running, &around).unwrap().doubt.is_some());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_system_tells_what_a_process_was_started_with() {
+        let ours: Vec<String> = std::env::args().collect();
+        assert_eq!(words_of(std::process::id()).unwrap(), ours);
     }
 
     #[test]

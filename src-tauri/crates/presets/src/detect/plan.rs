@@ -39,6 +39,7 @@ pub(super) fn settle(candidates: Vec<Candidate>) -> Vec<Detected> {
         }
         all.push(Detected {
             toml: fragment(&name, &candidate),
+            doubt: candidate.doubt,
             name,
             kind: candidate.kind,
             evidence: candidate.evidence,
@@ -222,6 +223,8 @@ mod tests {
         assert_eq!(config.services[2].depends_on, ["supabase", "ollama"]);
         assert!(text.contains("# [services.supabase-2]"));
         assert!(text.contains("# Not active: port 54321 is taken"));
+        let doubts: Vec<bool> = found.iter().map(|one| one.doubt.is_some()).collect();
+        assert_eq!(doubts, [false, false, true, false, false]);
     }
 
     #[test]
