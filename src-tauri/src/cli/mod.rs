@@ -12,6 +12,7 @@ mod args;
 pub mod client;
 mod failure;
 pub mod folder;
+mod lacks;
 mod log;
 pub mod sign_in;
 mod sse;
@@ -46,7 +47,7 @@ async fn perform(args: Args) -> Done {
         } => verbs::serve::serve(&common, stop_services, await_config).await,
         Verb::Demo { common, no_window } => verbs::serve::demo(&common, no_window).await,
         Verb::Init { reading, write } => verbs::init::init(&reading, write).await,
-        Verb::Check { reading } => verbs::check::check(&reading),
+        Verb::Check { reading } => verbs::check::check(&reading).await,
         Verb::Status { reading } => verbs::status::status(&reading).await,
         Verb::Services { reading } => verbs::services::services(&reading).await,
         Verb::Usage {

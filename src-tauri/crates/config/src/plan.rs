@@ -18,6 +18,8 @@ pub struct Plan {
     pub gateway: Option<String>,
     /// Where OpenTelemetry is taken; null: nowhere.
     pub otlp: Option<String>,
+    /// Where prices are fetched and how often, in words; null: nowhere.
+    pub prices: Option<String>,
     /// In start order.
     pub services: Vec<PlannedService>,
     /// What is accepted without effect, or looks like a slip.
@@ -56,6 +58,10 @@ impl Plan {
             listen: config.cockpit.listen.to_string(),
             gateway: config.traffic.as_ref().map(gateway_words),
             otlp: config.otlp.map(|listen| listen.to_string()),
+            prices: config.prices.as_ref().map(|prices| {
+                let every = format_duration(prices.refresh);
+                format!("{}, fetched once they are {every} old", prices.url)
+            }),
             services: start_order(&config.services)
                 .into_iter()
                 .filter_map(|at| config.services.get(at))
@@ -79,6 +85,9 @@ impl fmt::Display for Plan {
         }
         if let Some(otlp) = &self.otlp {
             writeln!(f, "OpenTelemetry at http://{otlp}")?;
+        }
+        if let Some(prices) = &self.prices {
+            writeln!(f, "Prices from {prices}")?;
         }
         match self.services.len() {
             0 => writeln!(f, "No services yet")?,
