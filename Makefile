@@ -1,7 +1,7 @@
 # `make run` and `make test` work on a fresh machine: each installs what it lacks (Debian, macOS).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench lint fmt clean
+.PHONY: help setup run install test bench lint fmt clean
 
 # `make run PROFILE=release` builds with optimisation: slower to build, faster to run.
 PROFILE ?= dev
@@ -15,6 +15,14 @@ setup: ## install what building, running and testing need
 
 run: ## build, then open the window (without a display: serve, and print the address)
 	@scripts/run
+
+# Into `$(DESTDIR)$(PREFIX)/bin`; the usual prefix is a person's own and wants no root.
+PREFIX ?= $(HOME)/.local
+install: export PREFIX := $(PREFIX)
+install: export DESTDIR := $(DESTDIR)
+install: PROFILE := $(if $(filter file,$(origin PROFILE)),release,$(PROFILE))
+install: ## build the fast ones, put them into ~/.local/bin (PREFIX=/usr/local for another)
+	@scripts/install
 
 test: ## every test: Rust, UI, browser, window
 	@scripts/test
