@@ -118,17 +118,19 @@ fn holding(folder: &Path, text: &str, found: &mut Vec<String>) {
 async fn a_key_is_made_used_listed_and_removed() {
     let mut stack = Stack::start("").await;
     assert_eq!(stack.ask("whatever", &[]).await, 200, "none is needed yet");
-    let made = stack
-        .verb(&[
-            "key",
-            "add",
-            "app",
-            "--requests-per-minute",
-            "600",
-            "--models",
-            "openai/gpt-4o,chat",
-        ])
-        .await;
+    let first = [
+        "key",
+        "add",
+        "app",
+        "--requests-per-minute",
+        "600",
+        "--models",
+        "openai/gpt-4o,chat",
+    ];
+    let (code, made, beside) = stack.cockpit.verb(&first).await;
+    assert_eq!(code, 0, "{beside}");
+    let changes = "note: it is the first key: from now on whoever asks the gateway needs one";
+    assert!(beside.contains(changes), "{beside}");
     let app = made.trim().to_owned();
     assert!(cockpit_gateway::is_made_here(&app), "{made}");
     assert_eq!(stack.ask("whatever", &[]).await, 401);
@@ -143,6 +145,10 @@ async fn a_key_is_made_used_listed_and_removed() {
 
     let other: Value =
         serde_json::from_str(&stack.verb(&["key", "add", "other", "--json"]).await).unwrap();
+    assert!(
+        other["note"].is_null(),
+        "it changes nothing for others: {other}"
+    );
     let other = other["secret"].as_str().unwrap().to_owned();
     let (code, _, error) = stack.cockpit.verb(&["key", "add", "app"]).await;
     assert_eq!(code, 1, "{error}");

@@ -73,6 +73,18 @@ async fn the_demo_goes_with_the_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn services_end_whose_engine_is_dead_and_no_engine_is_told_of() {
+    let mut own = Cockpit::start(SLEEPER).await;
+    let service = pid(&own.wait_ready("sleeper").await);
+    own.kill_engine().await;
+    let told = uninstall(own.data()).await;
+    assert!(told.contains("1 service stopped"), "{told}");
+    assert!(!told.contains("engine ended"), "there was none: {told}");
+    assert!(!is_alive(service));
+    assert!(!own.data().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn services_end_whose_engine_is_dead_and_whose_configuration_is_broken() {
     let mut own = Cockpit::start(SLEEPER).await;
     let service = pid(&own.wait_ready("sleeper").await);

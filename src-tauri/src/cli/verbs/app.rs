@@ -14,7 +14,17 @@ const APP: &str = "studio-cockpit-app";
 
 /// Opens the app, on a data folder of its own or on the one it is told. It lives on by itself.
 pub(in crate::cli) fn launch(data_dir: Option<&Path>) -> Done {
-    let without = "run `studio-cockpit serve` and then `studio-cockpit open` to use a browser";
+    let without = "run `studio-cockpit serve`; `studio-cockpit open` then shows it in a browser, and \
+                   `studio-cockpit open --print-url` prints the address, signed in, for a browser elsewhere";
+    if !has_display() {
+        return Err(Problem::new(
+            Code::NotSupported,
+            "there is no display to open a window on",
+        )
+        .detail("neither DISPLAY nor WAYLAND_DISPLAY is set")
+        .remedy(without)
+        .into());
+    }
     let app = beside(APP)?;
     if !app.is_file() {
         return Err(
@@ -23,14 +33,6 @@ pub(in crate::cli) fn launch(data_dir: Option<&Path>) -> Done {
                 .remedy(without)
                 .into(),
         );
-    }
-    if !has_display() {
-        return Err(Problem::new(
-            Code::NotSupported,
-            "there is no display to open a window on",
-        )
-        .remedy(without)
-        .into());
     }
     let mut command = Command::new(&app);
     // Out of the terminal's process group: Ctrl-C here is not meant for the window.

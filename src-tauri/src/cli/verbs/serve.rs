@@ -32,11 +32,17 @@ pub(in crate::cli) async fn serve(
     log::begin(common, &data);
     let options = EngineOptions {
         config: common.config.clone(),
-        data: data.clone(),
+        data,
         stop_services_on_exit: stop_services,
         await_config,
         demo: false,
     };
+    run_and_greet(options).await
+}
+
+/// Runs the engine to its end; on a terminal it says where it is once it is ready.
+async fn run_and_greet(options: EngineOptions) -> Done {
+    let (data, stop_services) = (options.data.clone(), options.stop_services_on_exit);
     let mut running = Box::pin(engine::run(options));
     if io::stdout().is_terminal() {
         tokio::select! {
@@ -81,16 +87,10 @@ pub(in crate::cli) async fn demo(common: &Common, no_window: bool) -> Done {
         await_config: false,
         demo: true,
     };
-    let mut running = Box::pin(engine::run(options));
     if no_window || !app::can_launch() {
-        if io::stdout().is_terminal() {
-            tokio::select! {
-                ended = &mut running => return Ok(ended?),
-                greeted = greet(&data, true) => greeted?,
-            }
-        }
-        return Ok(running.await?);
+        return run_and_greet(options).await;
     }
+    let mut running = Box::pin(engine::run(options));
     let opened = tokio::select! {
         ended = &mut running => return Ok(ended?),
         opened = window(&data) => opened,

@@ -1,6 +1,7 @@
 //! `status`: the one sentence.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use cockpit_model::verdict::ConfigState;
 use cockpit_model::{Code, GatewayView, Problem, Status, Timestamp};
@@ -28,7 +29,10 @@ pub(in crate::cli) async fn status(reading: &Reading) -> Done {
     // An engine of an earlier version does not tell.
     let gateway: GatewayView = client.get("/api/gateway").await.unwrap_or_default();
     let style = Style::of(&io::stdout());
-    write(&mut out, style, &status, &gateway, Timestamp::now())?;
+    // Where it listens stands beside the socket that it has just answered on.
+    let engine = reading.common.folder()?.read_engine_file();
+    let at = engine.ok().map(|engine| engine.listen);
+    write(&mut out, style, &status, &gateway, at, Timestamp::now())?;
     Ok(())
 }
 
@@ -53,14 +57,14 @@ async fn or_the_demo(common: &Common, problem: Problem) -> Problem {
     }
 }
 
-/// `127.0.0.1:11435, and 127.0.0.1:11434 for ollama`; none: there is no gateway.
+/// `http://127.0.0.1:11435, and http://127.0.0.1:11434 for ollama`; none: there is no gateway.
 fn gateway_words(gateway: &GatewayView) -> Option<String> {
     let shut = |open: bool| if open { "" } else { " (not open)" };
-    let mut words = format!("{}{}", gateway.listen?, shut(gateway.open));
+    let mut words = format!("http://{}{}", gateway.listen?, shut(gateway.open));
     for front in &gateway.fronts {
         let shut = shut(front.open);
         words.push_str(&format!(
-            ", and {} for {}{shut}",
+            ", and http://{} for {}{shut}",
             front.listen, front.service
         ));
     }
@@ -72,6 +76,7 @@ fn write(
     style: Style,
     status: &Status,
     gateway: &GatewayView,
+    at: Option<SocketAddr>,
     now: Timestamp,
 ) -> io::Result<()> {
     let verdict = &status.verdict;
@@ -128,6 +133,10 @@ fn write(
     if let Some(words) = gateway_words(gateway) {
         rows.insert(1, vec![label("gateway"), plain(words)]);
     }
+    if let Some(at) = at {
+        let words = format!("http://{at}, signed in by `studio-cockpit open`");
+        rows.insert(1, vec![label("screen"), plain(words)]);
+    }
     style::table(out, style, &rows)?;
     for trouble in &engine.trouble {
         let trouble = style::printable(trouble, style);
@@ -163,10 +172,12 @@ mod tests {
         let mut out = Vec::new();
         let now = "2026-01-01T00:05:00Z".parse().unwrap();
         let gateway = GatewayView::default();
-        write(&mut out, Style::PLAIN, &status, &gateway, now).unwrap();
+        let at = Some(([127, 0, 0, 1], 4700).into());
+        write(&mut out, Style::PLAIN, &status, &gateway, at, now).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "✖ api keeps crashing for 5 min\n  exit code 1\n  services  1 of 2 ready\n  \
+             screen    http://127.0.0.1:4700, signed in by `studio-cockpit open`\n  \
              config    /d/cockpit.toml\n  engine    0.1.0, pid 7, up 2 h 5 min\n  data      /d\n  \
              error: telemetry.db is not in use\n"
         );
@@ -184,7 +195,7 @@ mod tests {
         };
         assert_eq!(
             gateway_words(&gateway).unwrap(),
-            "127.0.0.1:11435, and 127.0.0.1:11434 for ollama (not open)"
+            "http://127.0.0.1:11435, and http://127.0.0.1:11434 for ollama (not open)"
         );
     }
 }

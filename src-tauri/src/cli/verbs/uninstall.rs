@@ -246,7 +246,10 @@ impl Place {
                 Err(problem) => return Err(problem.into()),
             }
             end_engine(self).await?;
-            told(&format!("{whose}engine ended"))?;
+            // One that only came up to end them was not theirs.
+            if self.running.is_some() {
+                told(&format!("{whose}engine ended"))?;
+            }
         }
         if has_shims(&self.folder)? {
             self.end_strays().await?;
