@@ -95,8 +95,9 @@ async fn serve_says_on_a_terminal_where_it_is_and_what_ends_with_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn so_does_the_demo_without_its_window() {
-    let folder = tempfile::tempdir().unwrap();
-    let said = greeting(&["demo", "--no-window"], folder.path(), 3).await;
+    // Its folder sees to it that nothing of it is left.
+    let cockpit = Cockpit::new("");
+    let said = greeting(&["demo", "--no-window"], cockpit.data(), 3).await;
     assert!(said.contains("the services end with it"), "{said}");
 }
 

@@ -224,6 +224,7 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
             Err(_) => Ok(()),
         }
     });
+    let mut signal = pin!(signalled());
     // Who asks meanwhile waits at the door, so that nobody is told of no services. But a shim that
     // does not answer must not keep the doors shut.
     let taken_up = tokio::time::timeout(DOORS_WAIT, &mut taking_up).await;
@@ -244,16 +245,18 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
     ];
     match taken_up {
         Ok(outcome) => outcome?,
-        Err(_) => taking_up.await?,
+        Err(_) => tokio::select! {
+            outcome = taking_up => outcome?,
+            // What was not taken up is left as it is.
+            () = &mut signal => return Ok(()),
+        },
     }
-    let spec = engine
-        .settings()
-        .as_ref()
-        .and_then(|config| config.traffic.clone());
-    doors::obey(&engine, spec.as_ref()).await;
-    let otlp = engine.settings().as_ref().and_then(|config| config.otlp);
-    ingest::obey(&engine, otlp).await;
-    let ending = engine.ended(options.stop_services_on_exit).await;
+    let stop_services = options.stop_services_on_exit;
+    // Where a keychain asks the person, that takes as long as it takes.
+    let ending = tokio::select! {
+        () = open_doors(&engine) => engine.ended(signal, stop_services).await,
+        () = &mut signal => Ending { stop_services },
+    };
     tracing::info!(stop_services = ending.stop_services, "the engine ends");
 
     if let Some(supervisor) = engine.supervisor.get() {
@@ -279,6 +282,17 @@ pub async fn run(options: EngineOptions) -> Result<(), StartError> {
     })
     .await;
     Ok(())
+}
+
+/// Opens the gateway and the door for OpenTelemetry, as the settings say.
+async fn open_doors(engine: &Arc<Engine>) {
+    let spec = engine
+        .settings()
+        .as_ref()
+        .and_then(|config| config.traffic.clone());
+    doors::obey(engine, spec.as_ref()).await;
+    let otlp = engine.settings().as_ref().and_then(|config| config.otlp);
+    ingest::obey(engine, otlp).await;
 }
 
 /// Opens the databases and sets the parts side by side; nothing moves yet.
@@ -459,14 +473,14 @@ impl Engine {
     }
 
     /// Resolves when a signal or a client ends the engine.
-    async fn ended(&self, stop_services: bool) -> Ending {
+    async fn ended(&self, signal: impl Future<Output = ()>, stop_services: bool) -> Ending {
         let mut asked = self.ending.subscribe();
         let asked = asked.wait_for(Option::is_some);
         tokio::select! {
             asked = asked => {
                 asked.ok().and_then(|ending| *ending).unwrap_or(Ending { stop_services: false })
             }
-            () = signalled() => Ending { stop_services },
+            () = signal => Ending { stop_services },
         }
     }
 
@@ -516,22 +530,25 @@ fn whole<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Resolves at the next signal that asks a program to end; closing the terminal is one.
-async fn signalled() {
+/// Resolves at the next signal that asks a program to end; closing the terminal is one. Heard from now on, also before
+/// anybody waits: whoever is told that Ctrl-C ends it may press it at once.
+fn signalled() -> impl Future<Output = ()> + Send {
     use tokio::signal::unix::{SignalKind, signal};
     let streams = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
         signal(SignalKind::hangup()),
     );
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = streams else {
-        tracing::warn!("cannot listen for signals; end the engine through its API");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = hangup.recv() => {}
+    async {
+        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = streams else {
+            tracing::warn!("cannot listen for signals; end the engine through its API");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+        }
     }
 }
 
