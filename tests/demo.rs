@@ -32,6 +32,12 @@ async fn its_applications_ask_models_through_the_gateway_and_tell_what_came_of_i
     for name in ["ollama", "openai", "anthropic", "apps", "api", "database"] {
         assert!(names.contains(name), "{name} in {names:?}");
     }
+    let status = cockpit.status().await;
+    assert!(
+        status.config.warnings.is_empty(),
+        "{:?}",
+        status.config.warnings
+    );
     for secret in ["demo-key", "demo-vendor-key"] {
         let mode = fs::metadata(cockpit.data().join(secret))
             .unwrap()

@@ -139,7 +139,8 @@ pub(super) fn read(
                 Address::of_url(&base_url).is_some_and(|at| at.collides(&listen))
             })
     });
-    if service.is_none() && at.is_none() {
+    // Whoever is shown a key of its own hands on to a vendor as a rule.
+    if service.is_none() && at.is_none() && api_key.is_none() {
         hint_service(&fields, services);
     }
     let service = service.or_else(|| at.map(|one| one.name.clone()));
