@@ -191,6 +191,7 @@ fn hint_service(fields: &Fields<'_, '_>, services: &[ServiceSpec]) {
             service.name,
             fields.path
         ))
+        .unquoted()
         .suggest(format!(
             "add service = \"{}\" if it answers by itself: it is then not asked while it is down, and costs nothing",
             service.name
