@@ -100,6 +100,9 @@ fn compose<B: DrawingBackend>(
     for note in &chart.notes {
         shade(note, &bounds, canvas)?;
     }
+    for note in &chart.notes {
+        rule(note, &bounds, canvas)?;
+    }
 
     for tick in &chart.y_ticks {
         let y = bounds.y(tick.at);
@@ -256,11 +259,9 @@ fn column<B: DrawingBackend>(
     let right = fine(WIDTH - RIGHT);
     let mut y = bounds.top + fine(6);
     for entry in entries {
-        if let Some(color) = entry.color {
-            let (above, below) = (y - fine(5), y + fine(5));
-            let swatch = pen(color, 1.0, 1);
-            canvas.draw_rect((left, above), (left + fine(10), below), &swatch, true)?;
-        }
+        let (above, below) = (y - fine(5), y + fine(5));
+        let swatch = pen(entry.color, 1.0, 1);
+        canvas.draw_rect((left, above), (left + fine(10), below), &swatch, true)?;
         let em = (12 * FINE) as f32;
         let figure = typesetter.width(&entry.figure, em, false);
         let widest = (right - left - fine(18 + 12)) as f32 - figure;
@@ -327,7 +328,22 @@ fn shade<B: DrawingBackend>(
     )
 }
 
-/// Over the figures: a thin line for each, and its words above where there is room for them.
+/// Behind the figures too: what happened hides nothing of what was measured.
+fn rule<B: DrawingBackend>(
+    note: &Placed,
+    bounds: &Bounds,
+    canvas: &mut B,
+) -> Result<(), DrawingErrorKind<B::ErrorType>> {
+    let x = bounds.x(note.to_ms);
+    canvas.draw_rect(
+        (x - 2, bounds.top),
+        (x + 2, bounds.bottom),
+        &pen(SOFT, 0.55, 1),
+        true,
+    )
+}
+
+/// Above the plot: where each happened, and its words where there is room for them.
 fn annotate<B: DrawingBackend>(
     notes: &[Placed],
     bounds: &Bounds,
@@ -338,12 +354,6 @@ fn annotate<B: DrawingBackend>(
     let mut free = bounds.left;
     for note in notes {
         let x = bounds.x(note.to_ms);
-        canvas.draw_rect(
-            (x - 2, bounds.top),
-            (x + 2, bounds.bottom),
-            &pen(SOFT, 0.55, 1),
-            true,
-        )?;
         let tip = (x, bounds.top);
         let wing = |side: i32| (x + side * fine(3), bounds.top - fine(6));
         canvas.fill_polygon([tip, wing(1), wing(-1)], &pen(SOFT, 1.0, 1))?;

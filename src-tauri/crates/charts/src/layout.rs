@@ -61,8 +61,7 @@ pub(crate) enum Legend {
 /// A line of a legend's column.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// None for a figure that is not drawn.
-    pub color: Option<Color>,
+    pub color: Color,
     pub name: String,
     pub figure: String,
 }

@@ -45,7 +45,7 @@ pub enum Kind {
 pub enum TrafficKind {
     /// What they cost, by model. Needs usage grouped by model.
     Cost,
-    /// P50, P95 and P99 of whole answers.
+    /// P50, P95 and P99 of whole answers, and P50 to the first token.
     Latency,
     /// Input, cached input, output.
     Tokens,

@@ -202,7 +202,7 @@ fn cost(usage: &Usage, steps: &Steps) -> Of {
         .iter()
         .zip(MODELS)
         .map(|(group, color)| Entry {
-            color: Some(color),
+            color,
             name: clean(group.key.as_deref().unwrap_or_default(), LONGEST_NAME),
             figure: Unit::Dollars.figure(paid(&group.totals)),
         })
@@ -210,7 +210,7 @@ fn cost(usage: &Usage, steps: &Steps) -> Of {
     let rest = paid(totals) - named.iter().map(|group| paid(&group.totals)).sum::<f64>();
     if rest > paid(totals) * 1e-9 {
         entries.push(Entry {
-            color: Some(GRAY),
+            color: GRAY,
             name: "all others".to_owned(),
             figure: Unit::Dollars.figure(rest),
         });
@@ -253,10 +253,13 @@ const NO_REQUESTS: &str = "no requests to models in this window";
 
 fn latency(usage: &Usage, steps: &Steps) -> Of {
     type Of50 = fn(&Totals) -> Option<f64>;
-    let all: [(&'static str, Color, Style, Of50); 3] = [
+    let all: [(&'static str, Color, Style, Of50); 4] = [
         ("P99", AMBER, Style::Line, |totals| totals.latency_ms.p99),
         ("P95", VIOLET, Style::Line, |totals| totals.latency_ms.p95),
         ("P50", BLUE, Style::Area, |totals| totals.latency_ms.p50),
+        ("P50 to first token", TEAL, Style::Line, |totals| {
+            totals.ttft_ms.p50
+        }),
     ];
     let lines: Vec<Line> = all
         .iter()
@@ -268,23 +271,16 @@ fn latency(usage: &Usage, steps: &Steps) -> Of {
         })
         .collect();
     let totals = &usage.totals;
-    let mut entries: Vec<Entry> = all
+    let entries: Vec<Entry> = all
         .iter()
         .filter_map(|(name, color, _, value)| {
             Some(Entry {
-                color: Some(*color),
+                color: *color,
                 name: (*name).to_owned(),
                 figure: Unit::Milliseconds.figure(value(totals)?),
             })
         })
         .collect();
-    if let Some(first) = totals.ttft_ms.p50 {
-        entries.push(Entry {
-            color: None,
-            name: "P50 to first token".to_owned(),
-            figure: Unit::Milliseconds.figure(first),
-        });
-    }
     let answered = totals
         .calls
         .saturating_sub(totals.errors)
@@ -333,7 +329,7 @@ fn tokens(usage: &Usage, steps: &Steps) -> Of {
         .into_iter()
         .filter(|(_, _, count)| *count > 0)
         .map(|(color, name, count)| Entry {
-            color: Some(color),
+            color,
             name: name.to_owned(),
             figure: short(count as f64),
         })
@@ -386,7 +382,7 @@ fn requests(usage: &Usage, steps: &Steps) -> Of {
         .rev()
         .filter(|(_, _, count)| *count > 0)
         .map(|(color, name, count)| Entry {
-            color: Some(color),
+            color,
             name: name.to_owned(),
             figure: short(count as f64),
         })

@@ -172,6 +172,45 @@ fn what_happened_meanwhile_is_marked_and_named_where_there_is_room() {
 }
 
 #[test]
+fn what_happened_meanwhile_hides_nothing_that_was_measured() {
+    let usage = invented::day(now(), &["a/b"], 40.0);
+    let note = Note {
+        from: now() - DAY / 2,
+        to: now() - DAY / 2,
+        label: "restart".to_owned(),
+    };
+    let bare = svg(TrafficKind::Cost, &usage, &[]);
+    let bare: std::collections::HashSet<&str> = bare.lines().collect();
+    let marked = svg(TrafficKind::Cost, &usage, &[note]);
+    let mark = |line: &&str| line.contains("<rect") && !bare.contains(line);
+    let before = marked.lines().take_while(|line| !mark(line));
+    let blue = |line: &&str| line.contains("#2563EB");
+    assert_eq!(marked.lines().filter(mark).count(), 1);
+    // Only the legend is drawn before it.
+    assert_eq!(before.filter(blue).count(), 1);
+    assert!(marked.lines().filter(blue).count() > 10);
+}
+
+#[test]
+fn what_the_legend_of_latency_names_is_drawn_in_its_colour() {
+    let usage = invented::day(now(), &["a/b"], 40.0);
+    let drawn = svg(TrafficKind::Latency, &usage, &[]);
+    for color in ["#D97706", "#6D28D9", "#2563EB", "#0D9488"] {
+        for tag in ["<rect", "<polyline"] {
+            let has = |line: &str| line.contains(tag) && line.contains(color);
+            assert!(drawn.lines().any(has), "{tag} in {color}");
+        }
+    }
+    let mut unstreamed = usage;
+    unstreamed.totals.ttft_ms.p50 = None;
+    for point in &mut unstreamed.series {
+        point.totals.ttft_ms.p50 = None;
+    }
+    let drawn = svg(TrafficKind::Latency, &unstreamed, &[]);
+    assert!(!drawn.contains("#0D9488"));
+}
+
+#[test]
 fn names_from_outside_are_cut_and_cannot_break_the_picture() {
     let hostile = "</svg><script>&\"'\u{0}\u{1b}\u{ffff}";
     let usage = invented::day(now(), &[hostile, &"x".repeat(3000), "模型/моделі"], 40.0);

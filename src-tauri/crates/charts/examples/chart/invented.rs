@@ -61,6 +61,10 @@ pub(crate) fn day(now: Timestamp, models: &[&str], busy: f64) -> Usage {
                     p99: p50.map(|p50| p50 * (3.5 + 2.0 * chance())),
                     exact: true,
                 },
+                ttft_ms: Percentiles {
+                    p50: p50.map(|p50| p50 * (0.25 + 0.15 * chance())),
+                    ..Percentiles::default()
+                },
                 ..Totals::default()
             };
             add(&mut all, &one);
@@ -73,7 +77,6 @@ pub(crate) fn day(now: Timestamp, models: &[&str], busy: f64) -> Usage {
     for point in &series {
         add(&mut totals, &point.totals);
     }
-    totals.ttft_ms.p50 = totals.latency_ms.p50.map(|p50| p50 / 3.0);
     for group in groups.iter_mut().skip(12) {
         // As the store does it.
         group.series.clear();
@@ -108,6 +111,7 @@ fn add(sum: &mut Totals, one: &Totals) {
         (Some(a), Some(b)) => Some(a.max(b)),
         (a, b) => a.or(b),
     };
+    sum.ttft_ms.p50 = larger(sum.ttft_ms.p50, one.ttft_ms.p50);
     sum.latency_ms.p50 = larger(sum.latency_ms.p50, one.latency_ms.p50);
     sum.latency_ms.p95 = larger(sum.latency_ms.p95, one.latency_ms.p95);
     sum.latency_ms.p99 = larger(sum.latency_ms.p99, one.latency_ms.p99);
