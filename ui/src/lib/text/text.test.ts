@@ -6,7 +6,7 @@ import { plain, spans } from './ansi';
 import { dependencyGraph } from './graph';
 import { filterCommands, type Command } from './palette';
 import { isOlder } from './version';
-import { dependants, eventWords, totals } from './words';
+import { dependants, eventWords, programName, totals } from './words';
 
 describe('ansi', () => {
   it('keeps the text and names the colours', () => {
@@ -95,6 +95,15 @@ describe('dependencyGraph', () => {
 });
 
 describe('words', () => {
+  it('name a program once, also where its version does', () => {
+    const name = (kind: string, version: string | null) => programName({ kind, version });
+    expect(name('node', 'Node 22.12.1, api 1.4.0')).toBe('Node.js 22.12.1, api 1.4.0');
+    expect(name('node', '20.19.4')).toBe('Node.js 20.19.4');
+    expect(name('ollama', 'ollama 0.12.3')).toBe('Ollama 0.12.3');
+    expect(name('command', null)).toBe('Command');
+    expect(name('cloudflared', '2025.9.1')).toBe('Cloudflared 2025.9.1');
+  });
+
   it('names dependants through others', () => {
     const all = [
       service({ name: 'db' }),

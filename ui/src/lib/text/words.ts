@@ -73,13 +73,23 @@ const KINDS: Record<string, string> = {
   supabase: 'Supabase',
   node: 'Node.js',
   postgres: 'PostgreSQL',
-  cloudflared: 'Cloudflare tunnel',
+  cloudflared: 'Cloudflared',
   tailscale: 'Tailscale',
   url: 'URL',
 };
 
 export function kindName(kind: string): string {
   return KINDS[kind] ?? kind;
+}
+
+/** What it is and in which version. */
+export function programName({ kind, version }: Pick<Service, 'kind' | 'version'>): string {
+  const name = kindName(kind);
+  if (version === null) return name;
+  // What tells its version may name itself: not `Node.js Node 22.12.1`.
+  const own = `${name.split(/[ .]/)[0] ?? ''} `;
+  const named = version.toLowerCase().startsWith(own.toLowerCase());
+  return `${name} ${named ? version.slice(own.length) : version}`;
 }
 
 /** Where it is asked; and on which port it is itself, if something stands before it. */
@@ -105,10 +115,13 @@ export function exitIsClean(exit: Exit): boolean {
   return exit.code === 0;
 }
 
+/** What happened once has shapes of its own, beside those of the states. */
+export type Shape = InstanceState | 'restarted';
+
 export interface EventWords {
   tone: Tone;
   /** A state whose shape stands before the line, where one fits. */
-  state: InstanceState | null;
+  state: Shape | null;
   /** The service it is about. */
   service: string | null;
   text: string;
@@ -127,7 +140,7 @@ const PII_DONE: Record<string, string> = {
 export function eventWords(event: Event): EventWords {
   const line = (
     tone: Tone,
-    state: InstanceState | null,
+    state: Shape | null,
     service: string | null,
     text: string,
     more = '',
@@ -173,7 +186,7 @@ export function eventWords(event: Event): EventWords {
     case 'mark':
       switch (event.mark) {
         case 'restart':
-          return line('busy', 'starting', event.service, 'restarted by hand');
+          return line('busy', 'restarted', event.service, 'restarted by hand');
         case 'slept':
           return line('idle', 'waiting', null, `The machine slept for ${duration(event.slept_ms)}`);
         case 'deploy':
