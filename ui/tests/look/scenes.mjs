@@ -787,6 +787,14 @@ export const scenes = {
     const scene = scenes.healthy();
     return { ...scene, traffic: new TrafficDouble({ failing: () => ({ errors: 0, slow: 1 }) }) };
   },
+  /** Installed within the hour. */
+  fresh() {
+    const scene = scenes.healthy();
+    return {
+      ...scene,
+      traffic: new TrafficDouble({ since: Date.now() - 41 * MIN, scale: 6 }),
+    };
+  },
   /** A gateway nobody has asked yet. */
   quiet() {
     const scene = scenes.healthy();

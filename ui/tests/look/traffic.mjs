@@ -175,6 +175,7 @@ export class TrafficDouble {
     failing = null,
     exact = true,
     quiet = false,
+    since = 0,
     business = {
       active_users: 7,
       tasks: 0,
@@ -197,6 +198,7 @@ export class TrafficDouble {
       failing,
       exact,
       quiet,
+      since,
       business,
       breakers,
       gateway,
@@ -221,7 +223,8 @@ export class TrafficDouble {
       begins.map((at) => {
         const end = at + step * 1000;
         const lost = this.interruptions.reduce((sum, gap) => sum + shared(gap, { from: at, to: end }), 0);
-        const here = Math.max(0, shared({ from, to }, { from: at, to: end }) - lost) / MIN;
+        const asked = { from: Math.max(from, this.since), to };
+        const here = Math.max(0, shared(asked, { from: at, to: end }) - lost) / MIN;
         const wanted = this.quiet
           ? 0
           : model.rate * this.scale * tide(at) * here * (0.75 + noise(at / MIN, m) * 0.5);
@@ -329,7 +332,7 @@ export class TrafficDouble {
     if (this.quiet) return { calls: [] };
     const limit = Number(params.get('limit') ?? 100);
     const to = params.get('until') === null ? Date.now() : Date.parse(params.get('until'));
-    const from = to - length(params.get('window') ?? '1h');
+    const from = Math.max(this.since, to - length(params.get('window') ?? '1h'));
     const out = [];
     for (let i = 0, at = to - 1_400; out.length < limit && at > from && i < 20_000; i += 1) {
       const call = this.call(i, at);

@@ -27,7 +27,10 @@ export function parsePlace(hash: string): Place {
 
 export function href(place: Place): string {
   if (place.screen === 'overview') return '#/overview';
-  if (place.screen === 'traffic') return `#/traffic?${formatView(place.view)}`;
+  if (place.screen === 'traffic') {
+    const query = formatView(place.view);
+    return query === '' ? '#/traffic' : `#/traffic?${query}`;
+  }
   if (place.service === null) return '#/services';
   const base = `#/services/${encodeURIComponent(place.service)}`;
   return place.tab === 'summary' ? base : `${base}/${place.tab}`;

@@ -12,7 +12,18 @@ import { Refresh } from '../state/refresh';
 import { time } from '../text/format';
 import type { Breaker, Call, Dimension, Event, Gateway, Mark, Problem, Usage } from '../types';
 import { Palette } from './series';
-import { callsQuery, type Filter, lengthOf, spanQuery, startView, stepFor, type View } from './view';
+import {
+  callsQuery,
+  type Filter,
+  fitting,
+  lengthOf,
+  spanQuery,
+  startView,
+  stepFor,
+  type View,
+  type WindowName,
+  WINDOWS,
+} from './view';
 
 /** Calls of the first page, and of all there is to scroll through. */
 export const CALLS = 100;
@@ -57,6 +68,8 @@ export class Traffic {
   private readonly refresh: Refresh;
   private stopListening: (() => void) | null = null;
   private open = false;
+  /** Told of the window that suits, while that is still to be found. */
+  private onfit: ((window: WindowName) => void) | null = null;
   private asked = 0;
   private callsAsked = 0;
   private waiting: Call[] = [];
@@ -74,16 +87,18 @@ export class Traffic {
     );
   }
 
-  /** The screen is there. */
-  start(view: View): () => void {
+  /** The screen is there. Where nobody chose a window, `onfit` is told of the one that suits. */
+  start(view: View, onfit: (window: WindowName) => void): () => void {
     this.view = view;
     this.open = true;
+    this.onfit = view.fitted ? onfit : null;
     this.stopListening = this.cockpit.listen((event) => this.hear(event));
     this.refresh.start();
     void this.loadMarks();
-    void this.loadCalls();
+    if (this.onfit === null) void this.loadCalls();
     return () => {
       this.open = false;
+      this.onfit = null;
       this.refresh.stop();
       this.stopListening?.();
       if (this.listTimer !== null) clearTimeout(this.listTimer);
@@ -124,6 +139,13 @@ export class Traffic {
     if (this.cockpit.lostSince !== null) return;
     this.asked += 1;
     const mine = this.asked;
+    try {
+      await this.fit();
+    } catch (error) {
+      if (mine === this.asked) this.failed(error);
+      return;
+    }
+    if (mine !== this.asked) return;
     const { view, by } = this;
     const usage = (dimension: Dimension): Promise<Usage> =>
       ask<Usage>(
@@ -151,6 +173,29 @@ export class Traffic {
     } catch (error) {
       if (mine === this.asked) this.failed(error);
     }
+  }
+
+  /** Finds the window that suits, once for each time the screen is opened and there is something to suit. */
+  private async fit(): Promise<void> {
+    if (this.onfit === null) return;
+    const now = Date.now();
+    const usage = (window: WindowName): Promise<Usage> =>
+      ask<Usage>(
+        this.cockpit.backend,
+        'GET',
+        `/api/usage?window=${window}&until=${new Date(now).toISOString()}&step=${stepFor(WINDOWS[window])}s`,
+      );
+    const [day, month] = await Promise.all([usage('24h'), usage('30d')]);
+    const { onfit } = this;
+    if (day.totals.calls + month.totals.calls > 0) this.onfit = null;
+    // Meanwhile a person may have chosen, or another question has found it.
+    if (onfit === null || !this.view.fitted) return;
+    const window = fitting(day, month, now);
+    if (window !== this.view.window) {
+      this.view = { ...this.view, window };
+      onfit(window);
+    }
+    void this.loadCalls();
   }
 
   private async loadCalls(): Promise<void> {

@@ -5,28 +5,69 @@ import { at, breaker, call, gateway, NOW, point, totals, usage } from '../../tes
 import type { Answer } from '../backend';
 import { Cockpit } from '../state/cockpit.svelte';
 import { fits, Traffic } from './traffic.svelte';
-import type { View } from './view';
+import type { View, WindowName } from './view';
 
 beforeEach(() => void vi.useFakeTimers({ now: NOW }));
 afterEach(() => void vi.useRealTimers());
 
 const view = (over: Partial<View> = {}): View => ({ window: '1h', zoom: null, filter: {}, ...over });
 
-function setup(start = view()) {
+const little = usage({ totals: totals({ calls: 1 }), series: [point(30, { calls: 1 })] });
+
+function setup(start = view(), recorded = little) {
   const backend = new FakeBackend()
-    .on('GET /api/usage', usage({ totals: totals({ calls: 1 }), series: [point(0)] }))
+    .on('GET /api/usage', recorded)
     .on('GET /api/calls', { calls: [call({ id: 'a' })] })
     .on('GET /api/breakers', [breaker({ state: 'open' })])
     .on('GET /api/gateway', gateway())
     .on('GET /api/events', []);
   const cockpit = new Cockpit(backend);
   const traffic = new Traffic(cockpit);
-  const stop = traffic.start(start);
+  const fitted: WindowName[] = [];
+  const stop = traffic.start(start, (window) => fitted.push(window));
   const paths = (of: string) => backend.requests.map((r) => r.path).filter((path) => path.startsWith(of));
   const ended = (...newest: ReturnType<typeof call>[]) =>
     cockpit.apply({ seq: 1, at: at(0), type: 'calls', ended: newest.length, newest });
-  return { backend, cockpit, traffic, stop, paths, ended };
+  return { backend, cockpit, traffic, stop, paths, ended, fitted };
 }
+
+describe('the window nobody chose', () => {
+  it('is found before anything else is asked for, and then asked for', async () => {
+    const { traffic, paths, fitted } = setup(view({ window: '24h', fitted: true }));
+    expect(paths('/api/calls')).toEqual([]);
+    await settle();
+    const until = encodeURIComponent(at(0)).replaceAll('%3A', ':');
+    expect(paths('/api/usage').slice(0, 2)).toEqual([
+      `/api/usage?window=24h&until=${until}&step=900s`,
+      `/api/usage?window=30d&until=${until}&step=86400s`,
+    ]);
+    expect(fitted).toEqual(['1h']);
+    expect(paths('/api/usage').slice(2)).toEqual(
+      ['model', 'error', 'user'].map((by) => `/api/usage?window=1h&step=60s&group_by=${by}`),
+    );
+    expect(paths('/api/calls')).toEqual(['/api/calls?window=1h&limit=100']);
+    expect(traffic.shown.window).toBe('1h');
+  });
+
+  it('is looked for until there is something to suit', async () => {
+    const { backend, fitted, ended } = setup(view({ window: '24h', fitted: true }), usage());
+    await settle();
+    expect(fitted).toEqual([]);
+    backend.on('GET /api/usage', little);
+    ended(call({ id: 'first' }));
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(fitted).toEqual(['1h']);
+  });
+
+  it('gives way to one that a person chooses meanwhile', async () => {
+    const { traffic, fitted, paths } = setup(view({ window: '24h', fitted: true }));
+    traffic.look(view({ window: '7d' }));
+    await settle();
+    expect(fitted).toEqual([]);
+    expect(traffic.shown.window).toBe('7d');
+    expect(paths('/api/calls').at(-1)).toContain('window=7d');
+  });
+});
 
 describe('the figures', () => {
   it('are asked for by model, by error and by what is chosen, in as many steps as can be seen', async () => {

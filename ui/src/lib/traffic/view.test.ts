@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
+import { at, NOW, point, totals, usage } from '../../testing/fixtures';
+
 import { href, parsePlace } from '../state/route.svelte';
 import {
   callsQuery,
+  fitting,
   formatView,
   moved,
   parseView,
@@ -36,6 +39,15 @@ describe('the address', () => {
     expect(view.zoom).toBeNull();
     expect(view.filter).toEqual({ user: 'ada' });
   });
+  it('names no window that nobody chose, so that another may fit when it is read again', () => {
+    const view: View = { window: '1h', fitted: true, zoom: null, filter: {} };
+    expect(href({ screen: 'traffic', view })).toBe('#/traffic');
+    expect(startView()).toEqual(view);
+    expect(parsePlace('#/traffic?user=ada')).toEqual({
+      screen: 'traffic',
+      view: { ...view, filter: { user: 'ada' } },
+    });
+  });
   it('remembers the window for coming back', () => {
     parseView('window=30d');
     expect(startView()).toEqual({ window: '30d', zoom: null, filter: {} });
@@ -47,6 +59,41 @@ describe('another stretch', () => {
   it('is of the same calls, but not of the step that was picked in the one before', () => {
     const { at: _, ...filter } = full.filter;
     expect(moved(full, { window: '1h', zoom: null })).toEqual({ window: '1h', zoom: null, filter });
+  });
+});
+
+describe('the window nobody chose', () => {
+  const HOUR = 3_600_000;
+  /** Usage with one call in each of the steps that began so many hours ago. */
+  const of = (stepHours: number, ...hoursAgo: number[]) => ({
+    ...usage({
+      totals: totals({ calls: hoursAgo.length }),
+      series: hoursAgo.map((hours) => ({ ...point(0, { calls: 1 }), at: at(-hours * HOUR) })),
+    }),
+    window: { from: at(-24 * HOUR), to: at(0), step_s: stepHours * 3_600 },
+  });
+  const fits = (day: number[], month: number[]) => fitting(of(0.25, ...day), of(24, ...month), NOW);
+
+  it('is a day where nothing was asked yet, or for longer than a few hours', () => {
+    expect(fits([], [])).toBe('24h');
+    expect(fits([5, 0.1], [5, 0.1])).toBe('24h');
+  });
+  it('is an hour where all there is began a little while ago, and goes on', () => {
+    expect(fits([0.5, 0.2], [20, 0])).toBe('1h');
+    expect(fits([2.8, 0.2], [20, 0])).toBe('1h');
+    expect(fits([2.8, 2.2], [20, 0])).toBe('24h');
+  });
+  it('is a day where there was more before that', () => {
+    expect(fits([0.5, 0.2], [700, 20, 0])).toBe('24h');
+  });
+  it('reaches back to where something was', () => {
+    expect(fits([], [300, 100])).toBe('7d');
+    expect(fits([], [300])).toBe('30d');
+  });
+  it('is chosen once a person takes another', () => {
+    const view: View = { window: '1h', fitted: true, zoom: null, filter: {} };
+    expect(moved(view, { window: '7d' })).toEqual({ window: '7d', zoom: null, filter: {} });
+    expect(moved(view, { zoom: { from: 1, to: 2 } }).fitted).toBe(true);
   });
 });
 

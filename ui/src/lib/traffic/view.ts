@@ -3,7 +3,8 @@
  * It stands in the address, so that Back, reload and links work.
  */
 
-import type { Outcome } from '../types';
+import { time } from '../text/format';
+import type { Outcome, Usage } from '../types';
 
 export const WINDOWS = {
   '1h': 3_600_000,
@@ -41,17 +42,43 @@ export interface Filter {
 
 export interface View {
   window: WindowName;
+  /** Nobody chose the window: it suits what was recorded. */
+  fitted?: true;
   zoom: Span | null;
   filter: Filter;
 }
 
 export const FILTER_TEXTS = ['model', 'provider', 'route', 'user', 'agent', 'key', 'error'] as const;
 
-/** The window that was looked at last, for coming back. */
-let remembered: WindowName = '24h';
+/** The window that was looked at last, for coming back, and whether a person chose it. */
+let remembered: { window: WindowName; chosen: boolean } = { window: '24h', chosen: false };
 
 export function startView(): View {
-  return { window: remembered, zoom: null, filter: {} };
+  const { window, chosen } = remembered;
+  return { window, ...(chosen ? {} : { fitted: true }), zoom: null, filter: {} };
+}
+
+/** Of what began later than this, a day shows a sliver. */
+const YOUNG_MS = 3 * WINDOWS['1h'];
+
+/**
+ * The window to begin with where nobody chose one: a day; an hour while there is little more than that; more
+ * than a day where that is empty. Of the usage of a day and of a month until `now`.
+ */
+export function fitting(day: Usage, month: Usage, now: number): WindowName {
+  const busy = (usage: Usage): number[] =>
+    usage.series.flatMap((point) => (point.calls > 0 ? [time(point.at) ?? 0] : []));
+  if (day.totals.calls === 0) {
+    const last = busy(month).at(-1);
+    if (last === undefined) return '24h';
+    return last >= now - WINDOWS['7d'] ? '7d' : '30d';
+  }
+  const steps = busy(day);
+  const young =
+    month.totals.calls <= day.totals.calls &&
+    (steps[0] ?? 0) >= now - YOUNG_MS &&
+    (steps.at(-1) ?? 0) + day.window.step_s * 1000 > now - WINDOWS['1h'];
+  return young ? '1h' : '24h';
 }
 
 /** Reads `?window=7d&zoom=…&user=ada`; what it does not understand it leaves out. */
@@ -59,8 +86,11 @@ export function parseView(query: string): View {
   const given = new URLSearchParams(query);
   const view = startView();
   const window = given.get('window');
-  if (window !== null && Object.hasOwn(WINDOWS, window)) view.window = window as WindowName;
-  remembered = view.window;
+  if (window !== null && Object.hasOwn(WINDOWS, window)) {
+    view.window = window as WindowName;
+    delete view.fitted;
+    remembered = { window: view.window, chosen: true };
+  }
   view.zoom = parseSpan(given.get('zoom'));
   for (const name of FILTER_TEXTS) {
     const text = given.get(name);
@@ -74,8 +104,10 @@ export function parseView(query: string): View {
 }
 
 export function formatView(view: View): string {
-  remembered = view.window;
-  const out = new URLSearchParams({ window: view.window });
+  remembered = { window: view.window, chosen: !view.fitted };
+  const out = new URLSearchParams();
+  // What fits now need not fit when the address is read again.
+  if (!view.fitted) out.set('window', view.window);
   if (view.zoom !== null) out.set('zoom', formatSpan(view.zoom));
   setTexts(out, view.filter);
   if (view.filter.at !== undefined) out.set('at', formatSpan(view.filter.at));
@@ -102,7 +134,9 @@ function parseSpan(text: string | null): Span | null {
 /** Another stretch, with the calls of all of it. */
 export function moved(view: View, to: Partial<Omit<View, 'filter'>>): View {
   const { at: _, ...filter } = view.filter;
-  return { ...view, ...to, filter };
+  const next: View = { ...view, ...to, filter };
+  if (to.window !== undefined) delete next.fitted;
+  return next;
 }
 
 /** The shortest stretch that is worth a look of its own. */
