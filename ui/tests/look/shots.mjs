@@ -5,6 +5,13 @@ const toCalls = async (page) => {
   await page.locator('[data-call]').first().waitFor();
   await page.locator('main').evaluate((main) => main.scrollTo(0, main.scrollHeight));
 };
+const toEnd = (page) => page.locator('main').evaluate((main) => main.scrollTo(0, main.scrollHeight));
+const toCharts = (page) =>
+  page.locator('.charts').evaluate((charts) => charts.scrollIntoView({ block: 'start' }));
+const toTargets = (page) =>
+  page
+    .getByRole('region', { name: 'Targets and routes, now' })
+    .evaluate((targets) => targets.scrollIntoView());
 const asTables = async (page) => {
   for (const name of ['Cost by model', 'Latency', 'Requests', 'Tokens', 'Errors by whose fault']) {
     await page.getByRole('button', { name: `${name}: table and files` }).click();
@@ -24,6 +31,7 @@ const overGap = async (page) => {
 
 export const shots = [
   ['healthy', 'overview', '/overview'],
+  ['healthy', 'overview-lower', '/overview', toEnd],
   ['healthy', 'services', '/services/api'],
   ['healthy', 'log', '/services/api/log'],
   ['healthy', 'history', '/services/api/history'],
@@ -45,7 +53,9 @@ export const shots = [
   ['failing', 'history', '/services/api/history', (page) => page.locator('details summary').first().click()],
   ['many', 'overview', '/overview'],
   ['many', 'services', '/services/gateway'],
+  ['many', 'services-top', '/services/ollama'],
   ['empty', 'overview', '/overview'],
+  ['empty', 'services', '/services'],
   ['healthy', 'traffic', '/traffic?window=24h'],
   ['healthy', 'traffic-lower', '/traffic?window=7d', toCalls],
   ['healthy', 'traffic-call', '/traffic?window=24h', (page) => page.locator('[data-call] a').first().click()],
@@ -58,6 +68,8 @@ export const shots = [
   ],
   ['failing', 'traffic', '/traffic?window=24h'],
   ['failing', 'traffic-lower', '/traffic?window=24h&outcome=error', toCalls],
+  ['failing', 'traffic-charts', '/traffic?window=24h', toCharts],
+  ['failing', 'traffic-targets', '/traffic?window=24h', toTargets],
   ['failing', 'traffic-gap', '/traffic?window=24h', overGap],
   [
     'failing',
@@ -72,7 +84,10 @@ export const shots = [
   ['load', 'traffic', '/traffic?window=30d'],
   ['load', 'traffic-lower', '/traffic?window=30d', toCalls],
   ['load', 'traffic-hover', '/traffic?window=24h', overChart],
+  ['load', 'traffic-charts', '/traffic?window=30d', toCharts],
   ['flawless', 'traffic', '/traffic?window=24h'],
+  ['flawless', 'traffic-charts', '/traffic?window=24h', toCharts],
+  ['fresh', 'traffic', '/traffic'],
   ['quiet', 'traffic', '/traffic'],
   ['shut', 'traffic', '/traffic'],
   ['empty', 'traffic', '/traffic'],
