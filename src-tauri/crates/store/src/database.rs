@@ -73,6 +73,7 @@ fn connect(path: &Path, schema: &Schema) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    keep_to_oneself(path);
     let mut connection =
         Connection::open_with_flags(path, flags).map_err(|source| Error::Open {
             path: path.to_owned(),
@@ -84,6 +85,24 @@ fn connect(path: &Path, schema: &Schema) -> Result<Connection, Error> {
             leave_untouched(&connection);
             Err(error)
         }
+    }
+}
+
+/// Who asks what is nobody else's business: a file is its owner's alone, whatever the folder allows. SQLite gives its
+/// journal the same mode.
+fn keep_to_oneself(path: &Path) {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let mut new = std::fs::OpenOptions::new();
+    let made = new.write(true).create_new(true).mode(0o600).open(path);
+    if made.is_ok() {
+        return;
+    }
+    let others = |mode: u32| mode & 0o077 != 0;
+    if let Ok(meta) = path.metadata()
+        && others(meta.permissions().mode())
+        && let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+    {
+        tracing::debug!(%error, path = %path.display(), "others may read it");
     }
 }
 

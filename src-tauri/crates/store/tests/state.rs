@@ -247,3 +247,21 @@ fn a_file_from_before_there_were_keys_takes_some() {
     assert!(state.add_key(&key("app")).unwrap());
     assert_eq!(state.keys().unwrap(), [key("app")]);
 }
+
+#[test]
+fn a_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let mode = |name: &str| {
+        let meta = dir.path().join(name).metadata().unwrap();
+        meta.permissions().mode() & 0o777
+    };
+    for _ in ["a new one", "one that others could read"] {
+        let (db, _) = StateDb::open(&path).unwrap();
+        assert_eq!(mode("state.db"), 0o600);
+        assert_eq!(mode("state.db-wal"), 0o600);
+        drop(db);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+}
