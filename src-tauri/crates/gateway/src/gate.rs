@@ -122,7 +122,7 @@ pub(crate) fn admit(
         return Err(Refusal::new(
             "caller_unauthorized",
             format!(
-                "{what}; send one of those that `studio-cockpit key list` shows, as `Authorization: Bearer …` or `x-api-key`"
+                "{what}; send it as `Authorization: Bearer …` or `x-api-key`: `studio-cockpit key list` names those there are, and `studio-cockpit key add NAME` makes one"
             ),
         ));
     }

@@ -91,7 +91,7 @@ impl Passing<'_> {
         let Some(provider) = meant else {
             return Err(Refusal::new(
                 "caller_protocol_mismatch",
-                "no provider of this cockpit speaks this protocol; add one to [providers] in cockpit.toml",
+                "no provider of this cockpit speaks the protocol of this path; an OpenAI client's base URL ends with `/v1` here, another protocol wants a provider in [providers] of cockpit.toml",
             ));
         };
         if self.looks {
