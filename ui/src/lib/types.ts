@@ -485,6 +485,8 @@ export interface GatewayProvider {
   /** Why it does not answer as it should; empty when it does. */
   cause: string;
   since: string | null;
+  /** Its models that fail, where it answers for others. */
+  failing: string[];
   room: WaitingRoom | null;
 }
 

@@ -216,6 +216,7 @@ export function gateway(over: Partial<Gateway> = {}): Gateway {
         state: 'ready',
         cause: '',
         since: null,
+        failing: [],
         room: null,
       },
     ],

@@ -415,6 +415,7 @@ const provider = (name, kind, base_url) => ({
   state: 'ready',
   cause: '',
   since: null,
+  failing: [],
   room: null,
 });
 

@@ -20,6 +20,8 @@ pub(crate) struct Health {
     pub(crate) state: ProviderState,
     pub(crate) cause: String,
     pub(crate) since: Option<Timestamp>,
+    /// The models that fail.
+    pub(crate) failing: Vec<String>,
 }
 
 /// Judges a provider. `not_asked`: why it cannot be asked at all; `probed`: whether the supervisor sees to it that
@@ -35,6 +37,7 @@ pub(crate) fn judge<'a>(
             state: ProviderState::Down,
             cause,
             since: None,
+            failing: Vec::new(),
         };
     }
     let mut answered = probed;
@@ -64,6 +67,7 @@ pub(crate) fn judge<'a>(
             },
             cause: String::new(),
             since: None,
+            failing: Vec::new(),
         };
     };
     let more = match failing.len() - 1 {
@@ -75,6 +79,10 @@ pub(crate) fn judge<'a>(
         state: ProviderState::Degraded,
         cause: format!("`{model}`: {cause}{more}"),
         since: Some(*since),
+        failing: failing
+            .iter()
+            .map(|(_, model, _)| (*model).to_owned())
+            .collect(),
     }
 }
 
@@ -130,6 +138,7 @@ mod tests {
             "`a`: 5 calls in a row failed: provider_error, and another model fails"
         );
         assert_eq!(health.since, Some(Timestamp::from_second(10).unwrap()));
+        assert_eq!(health.failing, ["a", "b"]);
     }
 
     #[test]

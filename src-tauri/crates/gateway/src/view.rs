@@ -65,6 +65,7 @@ fn provider(
         state: health.state,
         cause: health.cause,
         since: health.since,
+        failing: health.failing,
         room: room.zip(spec.queue).map(|(room, queue)| WaitingRoom {
             concurrency: queue.concurrency,
             admitted: room.admitted,

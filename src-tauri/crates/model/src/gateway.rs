@@ -77,6 +77,8 @@ pub struct GatewayProvider {
     pub cause: String,
     /// Since when it fails; null when it does not.
     pub since: Option<Timestamp>,
+    /// Its models that fail, where it answers for others; empty where it is as it should be, or cannot be asked at all.
+    pub failing: Vec<String>,
     /// Its waiting room; null where every request goes upstream at once.
     pub room: Option<WaitingRoom>,
 }

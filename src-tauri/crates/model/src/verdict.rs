@@ -225,18 +225,29 @@ impl Verdict {
         let spent = |one: &&BudgetView| one.is_own() && one.is_spent();
         let budgets = gateway.budgets.iter().filter(spent).map(spent_budget);
         let mut found = vendors.map(|one| failing(one, gateway)).chain(budgets);
-        let Some(first) = found.next() else {
+        // A provider that cannot be asked is in trouble as well, and told already.
+        let unusable = gateway.trouble.first().map(|cause| Found {
+            summary: "A setting of the gateway cannot be used".to_owned(),
+            since: None,
+            cause: cause.clone(),
+        });
+        let Some(first) = found.next().or(unusable) else {
             return self;
         };
-        let more = match found.count() {
+        let others: Vec<Found> = found.collect();
+        let more = match others.len() {
             0 => String::new(),
             n => format!(", and {n} more"),
         };
+        let mut cause = first.cause;
+        for other in others {
+            cause.push_str(&format!("; besides: {}: {}", other.summary, other.cause));
+        }
         Self {
             state: VerdictState::Degraded,
             summary: format!("{}{more}", first.summary),
             since: first.since.unwrap_or(now),
-            cause: first.cause,
+            cause,
         }
     }
 }
@@ -254,15 +265,23 @@ fn failing(provider: &GatewayProvider, gateway: &GatewayView) -> Found {
         ProviderState::Down => "cannot be asked",
         _ => "fails requests",
     };
+    // Of a provider whose models fail one by one, the others go on.
+    let fails_at = |provider: &GatewayProvider, model: &str| match provider.state {
+        ProviderState::Degraded => provider.failing.iter().any(|one| one == model),
+        _ => fails(provider),
+    };
     let works = |target: &&String| {
-        let name = target.split_once('/').map_or("", |(name, _)| name);
+        let (name, model) = target.split_once('/').unwrap_or_default();
         let known = gateway.providers.iter().find(|one| one.name == name);
-        known.is_some_and(|one| !fails(one))
+        known.is_some_and(|one| !fails_at(one, model))
+    };
+    let is_hit = |target: &String| {
+        let (name, model) = target.split_once('/').unwrap_or_default();
+        name == provider.name && fails_at(provider, model)
     };
     let mut cause = provider.cause.clone();
-    let own = format!("{}/", provider.name);
     for route in &gateway.routes {
-        if !route.targets.iter().any(|target| target.starts_with(&own)) {
+        if !route.targets.iter().any(is_hit) {
             continue;
         }
         let said = match route.targets.iter().find(works) {
@@ -343,6 +362,7 @@ mod tests {
             state,
             cause: "`gpt-4o`: 5 calls in a row failed: provider_error".to_owned(),
             since: None,
+            failing: vec!["gpt-4o".to_owned()],
             room: None,
         }
     }
@@ -510,6 +530,49 @@ mod tests {
             verdict.cause,
             "`gpt-4o`: 5 calls in a row failed: provider_error; `chat` goes on with local/llama; nobody stands in for `best`"
         );
+    }
+
+    #[test]
+    fn a_vendor_goes_on_with_its_other_models() {
+        let mut openai = provider("openai", None, ProviderState::Degraded);
+        openai.failing = vec!["dead".to_owned()];
+        let route = |name: &str, targets: &[&str]| GatewayRoute {
+            name: name.to_owned(),
+            targets: targets.iter().map(|one| (*one).to_owned()).collect(),
+        };
+        let view = GatewayView {
+            providers: vec![openai],
+            routes: vec![
+                route("chat", &["openai/dead", "openai/gpt-4o"]),
+                route("json", &["openai/rubbish", "openai/gpt-4o"]),
+                route("last", &["openai/dead"]),
+            ],
+            ..GatewayView::default()
+        };
+        let first = view.providers.first().unwrap();
+        let cause = failing(first, &view).cause;
+        let (_, said) = cause.split_once("; ").unwrap();
+        assert_eq!(
+            said,
+            "`chat` goes on with openai/gpt-4o; nobody stands in for `last`"
+        );
+    }
+
+    #[test]
+    fn a_setting_that_cannot_be_used_is_told() {
+        let well = Verdict {
+            state: VerdictState::Well,
+            summary: "as before".to_owned(),
+            since: Timestamp::UNIX_EPOCH,
+            cause: String::new(),
+        };
+        let view = GatewayView {
+            trouble: vec!["nobody can use the key `web`: WEB_KEY is not set".to_owned()],
+            ..GatewayView::default()
+        };
+        let verdict = well.with_traffic(&view, Timestamp::UNIX_EPOCH);
+        assert_eq!(verdict.state, VerdictState::Degraded);
+        assert_eq!(Some(&verdict.cause), view.trouble.first());
     }
 
     #[test]

@@ -481,6 +481,7 @@ pub(crate) fn gateway() -> GatewayView {
             state: ProviderState::Degraded,
             cause: "`llama3.2`: 5 calls in a row failed: provider_error".into(),
             since: Some(at()),
+            failing: vec!["llama3.2".into()],
             room: Some(WaitingRoom {
                 concurrency: 4,
                 admitted: 4,
