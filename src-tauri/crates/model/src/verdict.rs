@@ -265,20 +265,18 @@ fn failing(provider: &GatewayProvider, gateway: &GatewayView) -> Found {
         ProviderState::Down => "cannot be asked",
         _ => "fails requests",
     };
-    // Of a provider whose models fail one by one, the others go on.
-    let fails_at = |provider: &GatewayProvider, model: &str| match provider.state {
-        ProviderState::Degraded => provider.failing.iter().any(|one| one == model),
-        _ => fails(provider),
+    // Of a provider whose models fail one by one, the others go on. `None`: nobody knows the provider.
+    let target_fails = |target: &str| {
+        let (name, model) = target.split_once('/')?;
+        let asked = gateway.providers.iter().find(|one| one.name == name)?;
+        Some(match asked.state {
+            ProviderState::Degraded => asked.failing.iter().any(|one| one == model),
+            _ => fails(asked),
+        })
     };
-    let works = |target: &&String| {
-        let (name, model) = target.split_once('/').unwrap_or_default();
-        let known = gateway.providers.iter().find(|one| one.name == name);
-        known.is_some_and(|one| !fails_at(one, model))
-    };
-    let is_hit = |target: &String| {
-        let (name, model) = target.split_once('/').unwrap_or_default();
-        name == provider.name && fails_at(provider, model)
-    };
+    let works = |target: &&String| target_fails(target) == Some(false);
+    let own = format!("{}/", provider.name);
+    let is_hit = |target: &String| target.starts_with(&own) && target_fails(target) == Some(true);
     let mut cause = provider.cause.clone();
     for route in &gateway.routes {
         if !route.targets.iter().any(is_hit) {

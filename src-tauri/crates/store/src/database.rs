@@ -88,21 +88,24 @@ fn connect(path: &Path, schema: &Schema) -> Result<Connection, Error> {
     }
 }
 
-/// Who asks what is nobody else's business: a file is its owner's alone, whatever the folder allows. SQLite gives its
-/// journal the same mode.
+/// Who asks what is nobody else's business: a file is its owner's alone, whatever the folder allows. SQLite gives a new
+/// journal the same mode; one that a killed engine left has that of before.
 fn keep_to_oneself(path: &Path) {
+    use std::fs::{OpenOptions, Permissions, set_permissions};
     use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-    let mut new = std::fs::OpenOptions::new();
-    let made = new.write(true).create_new(true).mode(0o600).open(path);
-    if made.is_ok() {
-        return;
-    }
-    let others = |mode: u32| mode & 0o077 != 0;
-    if let Ok(meta) = path.metadata()
-        && others(meta.permissions().mode())
-        && let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-    {
-        tracing::debug!(%error, path = %path.display(), "others may read it");
+    let mut new = OpenOptions::new();
+    // Where it is there already, this fails.
+    let _ = new.write(true).create_new(true).mode(0o600).open(path);
+    for beside in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(beside);
+        let file = Path::new(&file);
+        let mode = file.metadata().map(|meta| meta.permissions().mode());
+        if mode.is_ok_and(|mode| mode & 0o077 != 0)
+            && let Err(error) = set_permissions(file, Permissions::from_mode(0o600))
+        {
+            tracing::debug!(%error, file = %file.display(), "others may read it");
+        }
     }
 }
 

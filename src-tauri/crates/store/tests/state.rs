@@ -253,15 +253,16 @@ fn a_file_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state.db");
-    let mode = |name: &str| {
-        let meta = dir.path().join(name).metadata().unwrap();
-        meta.permissions().mode() & 0o777
-    };
-    for _ in ["a new one", "one that others could read"] {
+    let files = ["state.db", "state.db-wal"].map(|name| dir.path().join(name));
+    for _ in [
+        "new ones",
+        "those that others could read, left by a killed engine",
+    ] {
         let (db, _) = StateDb::open(&path).unwrap();
-        assert_eq!(mode("state.db"), 0o600);
-        assert_eq!(mode("state.db-wal"), 0o600);
-        drop(db);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        for file in &files {
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+            fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        std::mem::forget(db);
     }
 }

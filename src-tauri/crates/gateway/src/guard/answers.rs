@@ -34,27 +34,29 @@ impl Json {
 
     /// The error of a whole answer that is something else.
     fn breaks(&self, reading: &Reading, body: &[u8]) -> Option<&'static str> {
-        if reading.tool_calls || !ended_well(reading) {
-            return None;
-        }
-        let fits = serde_json::from_slice::<Value>(body)
-            .is_ok_and(|answer| texts(&answer).into_iter().all(|text| self.allows(text)));
-        (!fits).then_some(MISMATCH)
+        mismatch(reading, || {
+            serde_json::from_slice::<Value>(body)
+                .is_ok_and(|answer| texts(&answer).into_iter().all(|text| self.allows(text)))
+        })
     }
 
     /// The error of a streamed answer that is something else. It has reached its caller by then: this is for its
     /// target's breaker, and for the books.
     pub(crate) fn streamed(&self, reading: &Reading, stream: &[u8]) -> Option<&'static str> {
-        if reading.tool_calls || !ended_well(reading) {
-            return None;
-        }
-        let texts = streamed_texts(self.dialect, stream);
-        let fits = texts.iter().all(|text| self.allows(text));
-        (!fits).then_some(MISMATCH)
+        mismatch(reading, || {
+            let texts = streamed_texts(self.dialect, stream);
+            texts.iter().all(|text| self.allows(text))
+        })
     }
 }
 
 const MISMATCH: &str = "provider_schema_mismatch";
+
+/// Whoever calls a tool, or was cut, owes no JSON.
+fn mismatch(reading: &Reading, fits: impl FnOnce() -> bool) -> Option<&'static str> {
+    let owes = !reading.tool_calls && ended_well(reading);
+    (owes && !fits()).then_some(MISMATCH)
+}
 
 /// The error of a whole answer with a good status; `None`: it holds.
 pub(crate) fn judge(
